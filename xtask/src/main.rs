@@ -1,0 +1,2 @@
+//! Tasks for those who work on Kiln.
+fn main() {}
