@@ -1,0 +1,56 @@
+//! What a template means: every value typed, every default filled in, every `${…}` replaced.
+
+mod image;
+mod machine;
+mod provisioner;
+mod source;
+mod text;
+
+pub use image::{Export, Image};
+pub use machine::{Accelerator, Communicator, Firmware, Machine, Network};
+pub use provisioner::{Content, FileStep, InlineLine, Owner, Provisioner, ShellCode, ShellStep, Step};
+pub use source::{Bootstrap, Checksum, DiskFormat, DiskSource, Location, Source, Variant};
+pub use text::{HostPath, Text};
+
+/// A template as meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// Lower-case letters, digits and inner hyphens, at most 63.
+    pub name: String,
+    /// What the template is for.
+    pub description: Option<String>,
+    /// The variables with the values that they have in this run, in the order in which they are written.
+    pub variables: Vec<Variable>,
+    /// Where the base disk comes from.
+    pub source: Source,
+    /// The machine that the build runs in.
+    pub machine: Machine,
+    /// How Kiln talks to the guest.
+    pub communicator: Communicator,
+    /// The steps, in the order in which they run.
+    pub provisioners: Vec<Provisioner>,
+    /// The image to register.
+    pub image: Image,
+    /// The files to make from the finished image.
+    pub exports: Vec<Export>,
+}
+
+impl Template {
+    /// Returns the values that must not be shown anywhere.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().filter(|variable| variable.sensitive).map(|variable| variable.value.expose())
+    }
+}
+
+/// A variable and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its value; of a sensitive variable only [`Text::expose`] tells it.
+    pub value: Text,
+    /// Whether the value is kept out of everything that is shown or stored.
+    pub sensitive: bool,
+}

@@ -1,0 +1,117 @@
+//! `[source]`: where the base disk comes from.
+
+use crate::{model::HostPath, names::words};
+use kiln_types::{ByteSize, Digest};
+use serde::Serialize;
+
+/// Where the base disk comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Source {
+    /// A Debian userland put together from packages.
+    Bootstrap(Bootstrap),
+    /// A disk image that exists.
+    Disk(DiskSource),
+}
+
+/// A Debian base disk that Kiln makes through `mmdebstrap`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Bootstrap {
+    /// Debian's suite: `bookworm`.
+    pub suite: String,
+    /// The mirror's URL; nothing means the host's own apt sources.
+    pub mirror: Option<String>,
+    /// Components of the archive.
+    pub components: Vec<String>,
+    /// mmdebstrap's variant: which packages to start from.
+    pub variant: Variant,
+    /// Packages to add.
+    pub packages: Vec<String>,
+    /// A keyring to trust in place of the host's.
+    pub apt_keyring: Option<HostPath>,
+    /// Size of the disk, at least 1 GiB.
+    pub disk_size: ByteSize,
+    /// Whether the image runs cloud-init.
+    pub cloud_init: bool,
+    /// The image's host name.
+    pub hostname: String,
+}
+
+/// A disk image that exists, on this host or behind a URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DiskSource {
+    /// Where it is.
+    pub location: Location,
+    /// What it must hash to.
+    pub checksum: Checksum,
+    /// Its format; nothing means to detect it.
+    pub format: Option<DiskFormat>,
+    /// The size to grow it to; nothing keeps its own.
+    pub disk_size: Option<ByteSize>,
+}
+
+/// Where a disk image is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Location {
+    /// A file on this host.
+    Path(HostPath),
+    /// An http or https URL.
+    Url(String),
+}
+
+/// What a disk image must hash to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checksum {
+    /// A SHA-256 digest.
+    Sha256(Digest),
+    /// A SHA-512 digest: 128 lower-case hexadecimal digits.
+    Sha512(String),
+    /// An http or https URL of a checksum file that names the image.
+    Url(String),
+    /// A checksum file on this host.
+    File(HostPath),
+}
+
+words! {
+    /// The format of a disk image.
+    pub enum DiskFormat {
+        /// QEMU's copy-on-write format.
+        Qcow2 = "qcow2",
+        /// The bytes as they are.
+        Raw = "raw",
+        /// VMware's.
+        Vmdk = "vmdk",
+        /// Microsoft's, of Virtual PC and Azure.
+        Vhd = "vhd",
+        /// Microsoft's, of Hyper-V.
+        Vhdx = "vhdx",
+    }
+}
+
+words! {
+    /// mmdebstrap's variants: which packages a base starts from.
+    pub enum Variant {
+        /// Unpacked, nothing installed.
+        Extract = "extract",
+        /// Only the packages named.
+        Custom = "custom",
+        /// Essential packages.
+        Essential = "essential",
+        /// Essential packages and apt.
+        Apt = "apt",
+        /// Packages of priority required, and apt.
+        Required = "required",
+        /// Another word for `required`.
+        Minbase = "minbase",
+        /// `minbase` and build-essential.
+        Buildd = "buildd",
+        /// Packages of priority important.
+        Important = "important",
+        /// Another word for `important`.
+        Debootstrap = "debootstrap",
+        /// Packages of priority standard.
+        Standard = "standard",
+    }
+}
