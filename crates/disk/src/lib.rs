@@ -1,1 +1,23 @@
-//! 
+//! Disks without mounting them: what lies on one, and how a base disk is made.
+//!
+//! Every disk here is a sparse raw file. Everything read from one is hostile until checked: sizes are bounded,
+//! arithmetic is checked, and a damaged structure is an error that names the disk and the byte, never a panic.
+//!
+//! - [`inspect`] lists the partitions (GPT, MBR, or none) and what each holds;
+//! - [`find_root`] finds the root file system, what its `fstab` mounts and which system it is;
+//! - [`find_kernel`] reads the newest kernel and its modules out of it, [`fetch_kernel`] gets a spare one;
+//! - [`build`] bootstraps Debian into a disk that boots by itself under BIOS and UEFI.
+//!
+//! **Invariant:** nothing here needs a loop device, a mount of the host, or (with user namespaces) root.
+
+mod bootstrap;
+mod error;
+mod kernel;
+mod layout;
+mod root;
+
+pub use bootstrap::{Bootstrap, build};
+pub use error::Error;
+pub use kernel::{KernelTree, Module, cached_kernels, fetch_kernel, find_kernel};
+pub use layout::{FileSystem, Layout, Partition, Table, inspect};
+pub use root::{Mount, OsRelease, Root, find_root};

@@ -1,0 +1,119 @@
+//! Everything that can go wrong with a disk.
+
+use std::path::PathBuf;
+
+/// What went wrong with a disk, a kernel or a bootstrap.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file of the host could not be read or written.
+    #[error("cannot {action}")]
+    Io {
+        /// What was being done, with its subject.
+        action: String,
+        /// The cause; it names the file where there is one.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A partition table contradicts itself or the disk.
+    #[error("{}: the {table} partition table is damaged: {reason}", path.display())]
+    Table {
+        /// The disk.
+        path: PathBuf,
+        /// `GPT` or `MBR`.
+        table: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No file system on the disk looks like a root.
+    #[error("{}: no root file system found (looked at: {looked_at})", path.display())]
+    NoRoot {
+        /// The disk.
+        path: PathBuf,
+        /// What there was instead, one entry a partition.
+        looked_at: String,
+    },
+    /// The only candidates for a root are of a kind that Kiln cannot read.
+    #[error("{}: {place} holds {found}, and kiln reads roots on ext4 only", path.display())]
+    UnsupportedRoot {
+        /// The disk.
+        path: PathBuf,
+        /// `partition 3` or `the whole disk`.
+        place: String,
+        /// What was found there, like `an XFS file system`.
+        found: String,
+    },
+    /// A file system inside the disk could not be read.
+    #[error("{}: cannot read {subject}", path.display())]
+    FileSystem {
+        /// The disk or folder.
+        path: PathBuf,
+        /// What was being read, like `/etc/fstab on partition 3`.
+        subject: String,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A kernel module that the appliance needs is neither a file nor built in.
+    #[error("kernel {kernel} has no module {module}")]
+    MissingModule {
+        /// The kernel's version.
+        kernel: String,
+        /// The module, or the dependency of it that is missing.
+        module: String,
+    },
+    /// A module could not be unpacked.
+    #[error("kernel {kernel}: cannot unpack {path}: {reason}")]
+    BadModule {
+        /// The kernel's version.
+        kernel: String,
+        /// The module's path in the tree.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A program that this step runs is not installed.
+    #[error("{program} is not installed: {purpose}")]
+    MissingTool {
+        /// The program.
+        program: &'static str,
+        /// What it is for.
+        purpose: &'static str,
+        /// The Debian package that holds it.
+        package: &'static str,
+    },
+    /// A program ended with a failure; its last lines are kept.
+    #[error("{program} failed ({status}); it last said:\n{last_lines}")]
+    Tool {
+        /// The program.
+        program: String,
+        /// `exit status 1` or the signal.
+        status: String,
+        /// The last lines of its output.
+        last_lines: String,
+    },
+    /// The asker wanted the work to stop.
+    #[error("interrupted")]
+    Cancelled,
+    /// The parts of a disk do not fit into it or into one another.
+    #[error("{what}: needs {needed} bytes, there are {available}")]
+    TooSmall {
+        /// What does not fit.
+        what: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes there.
+        available: u64,
+    },
+}
+
+impl Error {
+    /// Returns a command that mends this, where one is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::MissingTool { package, .. } => Some(format!("apt-get install {package}")),
+            _ => None,
+        }
+    }
+}
