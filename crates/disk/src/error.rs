@@ -72,6 +72,12 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// The host's package lists know no kernel for virtual machines.
+    #[error("apt knows no kernel package that could be unpacked (tried {names})")]
+    NoKernelPackage {
+        /// The packages that were looked for.
+        names: String,
+    },
     /// A program that this step runs is not installed.
     #[error("{program} is not installed: {purpose}")]
     MissingTool {
@@ -108,11 +114,16 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn io(action: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io { action: action.into(), source }
+    }
+
     /// Returns a command that mends this, where one is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::MissingTool { package, .. } => Some(format!("apt-get install {package}")),
+            Self::NoKernelPackage { .. } => Some("apt-get update".to_owned()),
             _ => None,
         }
     }

@@ -14,7 +14,10 @@ mod bootstrap;
 mod error;
 mod kernel;
 mod layout;
+mod process;
+mod region;
 mod root;
+mod tree;
 
 pub use bootstrap::{Bootstrap, build};
 pub use error::Error;

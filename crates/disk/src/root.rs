@@ -10,6 +10,10 @@ pub struct Mount {
     pub partition: u32,
     /// The guest's name for it, like `vda2`.
     pub device: String,
+    /// Its first byte on the disk.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub size: u64,
     /// Where it goes, like `/boot/efi`.
     pub path: String,
     /// What it holds; `filesystem.as_str()` is the name `mount` takes.

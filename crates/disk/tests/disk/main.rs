@@ -1,0 +1,3 @@
+//! Real packages, disks and tools.
+
+mod fetched_kernel;
