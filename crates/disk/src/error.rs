@@ -40,8 +40,8 @@ pub enum Error {
         path: PathBuf,
         /// `partition 3` or `the whole disk`.
         place: String,
-        /// What was found there, like `an XFS file system`.
-        found: String,
+        /// What was found there.
+        found: crate::FileSystem,
     },
     /// A file system inside the disk could not be read.
     #[error("{}: cannot read {subject}", path.display())]

@@ -1,7 +1,20 @@
 //! What lies on a disk: its partition table, and what each partition holds.
+//!
+//! A protective entry (type EE) or a GPT signature means GPT. Else a file system that starts at byte 0 means that there
+//! is no table, else the boot sector's own table counts: a FAT boot sector ends in 55 AA just as an MBR does.
 
-use crate::Error;
+mod filesystem;
+mod gpt_table;
+mod mbr_table;
+
+pub use filesystem::FileSystem;
+
+use crate::{Error, region::Region};
+use filesystem::Probe;
 use std::path::Path;
+
+/// Sectors of 512 bytes: what QEMU's virtual disks and every image for them use.
+pub(crate) const SECTOR: u64 = 512;
 
 /// How a disk is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,44 +23,8 @@ pub enum Table {
     Gpt,
     /// A master boot record, with logical partitions if there is an extended one.
     Mbr,
-    /// No table: one file system fills the disk.
+    /// No table: one file system fills the disk, or nothing that is known.
     WholeDisk,
-}
-
-/// What a partition's first bytes say it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FileSystem {
-    /// ext2, ext3 or ext4.
-    Ext4,
-    /// FAT12, FAT16 or FAT32.
-    Vfat,
-    /// XFS.
-    Xfs,
-    /// Btrfs.
-    Btrfs,
-    /// An encrypted LUKS container.
-    Luks,
-    /// An LVM physical volume.
-    Lvm,
-    /// Swap space.
-    Swap,
-}
-
-impl FileSystem {
-    /// Returns the name that `mount` and fstab use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ext4 => "ext4",
-            Self::Vfat => "vfat",
-            Self::Xfs => "xfs",
-            Self::Btrfs => "btrfs",
-            Self::Luks => "crypto_LUKS",
-            Self::Lvm => "LVM2_member",
-            Self::Swap => "swap",
-        }
-    }
 }
 
 /// One partition, or the whole disk where there is no table.
@@ -73,6 +50,20 @@ pub struct Partition {
     pub partlabel: Option<String>,
 }
 
+impl Partition {
+    /// Returns the guest's name for it on the first virtio disk: `vda3`, or `vda` for the whole disk.
+    #[must_use]
+    pub fn device(&self) -> String {
+        self.number.map_or_else(|| "vda".to_owned(), |number| format!("vda{number}"))
+    }
+
+    /// Returns how messages name it: `partition 3` or `the whole disk`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.number.map_or_else(|| "the whole disk".to_owned(), |number| format!("partition {number}"))
+    }
+}
+
 /// Everything [`inspect`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -80,8 +71,18 @@ pub struct Layout {
     pub size: u64,
     /// How it is divided.
     pub table: Table,
-    /// The partitions in the order of their numbers; one without a number for a whole-disk file system.
+    /// The partitions in the order of their numbers; one without a number where there is no table.
     pub partitions: Vec<Partition>,
+}
+
+/// A partition as its table has it, before anybody looked inside.
+struct Entry {
+    number: u32,
+    offset: u64,
+    size: u64,
+    kind: String,
+    partuuid: String,
+    partlabel: Option<String>,
 }
 
 /// Reads the partition table of a raw disk and the first bytes of each partition.
@@ -89,5 +90,48 @@ pub struct Layout {
 /// # Errors
 /// When the file cannot be read or its table is damaged.
 pub fn inspect(raw: &Path) -> Result<Layout, Error> {
-    todo!("{raw:?}")
+    let disk = Region::open(raw)?;
+    let first = disk.peek::<1024>(0).map_err(|e| read_error(&disk, e))?;
+    let (table, entries) = if mbr_table::is_protective(&first) || first[512..].starts_with(b"EFI PART") {
+        (Table::Gpt, gpt_table::read(&disk)?)
+    } else {
+        let whole = Probe::of(&disk).map_err(|e| read_error(&disk, e))?;
+        let entries = if whole.is_some() { Vec::new() } else { mbr_table::read(&disk)? };
+        if entries.is_empty() {
+            let partition = partition(&disk, None, whole.unwrap_or_default());
+            return Ok(Layout { size: disk.size(), table: Table::WholeDisk, partitions: vec![partition] });
+        }
+        (Table::Mbr, entries)
+    };
+    let partitions = entries.into_iter().map(|entry| {
+        let part = disk.part(entry.offset, entry.size).ok_or_else(|| Error::Table {
+            path: raw.to_owned(),
+            table: if table == Table::Gpt { "GPT" } else { "MBR" },
+            reason: format!("partition {} ends past the end of the disk", entry.number),
+        })?;
+        let probe = Probe::of(&part).map_err(|e| read_error(&disk, e))?;
+        Ok(partition(&part, Some(entry), probe.unwrap_or_default()))
+    });
+    Ok(Layout { size: disk.size(), table, partitions: partitions.collect::<Result<_, Error>>()? })
 }
+
+fn partition(region: &Region, entry: Option<Entry>, probe: Probe) -> Partition {
+    Partition {
+        number: entry.as_ref().map(|entry| entry.number),
+        offset: entry.as_ref().map_or(0, |entry| entry.offset),
+        size: region.size(),
+        filesystem: probe.filesystem,
+        uuid: probe.uuid,
+        label: probe.label,
+        partlabel: entry.as_ref().and_then(|entry| entry.partlabel.clone()),
+        partuuid: entry.as_ref().map(|entry| entry.partuuid.clone()),
+        kind: entry.map(|entry| entry.kind).unwrap_or_default(),
+    }
+}
+
+fn read_error(disk: &Region, source: std::io::Error) -> Error {
+    Error::io(format!("read {}", disk.path().display()), source)
+}
+
+#[cfg(test)]
+mod tests;

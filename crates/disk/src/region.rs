@@ -64,7 +64,9 @@ impl Region {
         let mut bytes = [0; N];
         let left = self.size.saturating_sub(start);
         let length = usize::try_from(left).map_or(N, |left| left.min(N));
-        self.read_at(start, &mut bytes[..length])?;
+        if length > 0 {
+            self.read_at(start, &mut bytes[..length])?;
+        }
         Ok(bytes)
     }
 }

@@ -1,39 +1,26 @@
 //! Which partition is the root, and what its fstab mounts beside it.
 
-use crate::{Error, FileSystem};
+mod fstab;
+mod os_release;
+
+pub use fstab::Mount;
+pub use os_release::OsRelease;
+
+use crate::{Error, FileSystem, Layout, Partition, inspect, region::Region, tree::Tree};
 use std::path::Path;
 
-/// A file system that the root's `fstab` mounts below `/` and that lies on the same disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// The partition's number.
-    pub partition: u32,
-    /// The guest's name for it, like `vda2`.
-    pub device: String,
-    /// Its first byte on the disk.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub size: u64,
-    /// Where it goes, like `/boot/efi`.
-    pub path: String,
-    /// What it holds; `filesystem.as_str()` is the name `mount` takes.
-    pub filesystem: FileSystem,
-    /// The options of the fstab line, like `umask=0077`, without those that only a running init knows.
-    pub options: String,
-}
+/// Configuration files of a root are a few lines; more is damage.
+const TEXT_LIMIT: u64 = 1 << 20;
 
-/// What `/etc/os-release` says.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OsRelease {
-    /// `ID`, like `debian`.
-    pub id: String,
-    /// `VERSION_ID`, like `12`.
-    pub version_id: Option<String>,
-    /// `VERSION_CODENAME`, like `bookworm`.
-    pub codename: Option<String>,
-    /// `PRETTY_NAME`.
-    pub pretty_name: Option<String>,
-}
+/// A root has some of these; the file system that has the most is it.
+const SIGNS: [&str; 6] = [
+    "/etc/os-release",
+    "/usr/lib/os-release",
+    "/sbin/init",
+    "/bin/sh",
+    "/etc/fstab",
+    "/usr/lib/systemd/systemd",
+];
 
 /// The root file system of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +43,64 @@ pub struct Root {
     pub os_release: Option<OsRelease>,
 }
 
-/// Finds the root file system on a raw disk.
+/// Finds the root file system on a raw disk: the ext4 that has `/etc/os-release`, `/sbin/init` or `/bin/sh`.
 ///
 /// # Errors
 /// When there is none, or only one of a kind that Kiln cannot read.
 pub fn find_root(raw: &Path) -> Result<Root, Error> {
-    todo!("{raw:?}")
+    let layout = inspect(raw)?;
+    let disk = Region::open(raw)?;
+    let mut unreadable = None;
+    let mut best: Option<(usize, &Partition, Tree)> = None;
+    for partition in &layout.partitions {
+        let region = disk.part(partition.offset, partition.size);
+        let (Some(FileSystem::Ext4), Some(region)) = (partition.filesystem, region) else { continue };
+        match Tree::ext4(region) {
+            Ok(tree) => {
+                // fstab alone is no root: it only decides between two.
+                let signs = SIGNS.iter().filter(|sign| tree.has(sign)).count();
+                let is_root = SIGNS[..4].iter().any(|sign| tree.has(sign));
+                if is_root && best.as_ref().is_none_or(|(most, ..)| signs > *most) {
+                    best = Some((signs, partition, tree));
+                }
+            }
+            Err(error) => unreadable = unreadable.or(Some(error)),
+        }
+    }
+    let Some((_, partition, tree)) = best else {
+        return Err(unreadable.unwrap_or_else(|| no_root(raw, &layout)));
+    };
+    let fstab = tree.read_text("/etc/fstab", TEXT_LIMIT)?.unwrap_or_default();
+    Ok(Root {
+        partition: partition.number,
+        device: partition.device(),
+        offset: partition.offset,
+        size: partition.size,
+        filesystem: FileSystem::Ext4,
+        uuid: partition.uuid.clone(),
+        mounts: fstab::mounts(&fstab, &layout, partition),
+        os_release: OsRelease::read(&tree)?,
+    })
 }
+
+/// Says what there was instead of a root.
+fn no_root(raw: &Path, layout: &Layout) -> Error {
+    let unsupported = |filesystem| {
+        matches!(filesystem, FileSystem::Xfs | FileSystem::Btrfs | FileSystem::Luks | FileSystem::Lvm)
+    };
+    for partition in &layout.partitions {
+        if let Some(found) = partition.filesystem.filter(|filesystem| unsupported(*filesystem)) {
+            return Error::UnsupportedRoot { path: raw.to_owned(), place: partition.place(), found };
+        }
+    }
+    let looked_at = layout.partitions.iter().map(|partition| match partition.filesystem {
+        Some(filesystem) => format!("{}: {filesystem}", partition.place()),
+        None => format!("{}: nothing known", partition.place()),
+    });
+    let looked_at = looked_at.collect::<Vec<_>>().join(", ");
+    let looked_at = if looked_at.is_empty() { "no partition".to_owned() } else { looked_at };
+    Error::NoRoot { path: raw.to_owned(), looked_at }
+}
+
+#[cfg(test)]
+mod tests;

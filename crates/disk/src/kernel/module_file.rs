@@ -15,12 +15,14 @@ pub(super) const MODULE_LIMIT: u64 = 128 << 20;
 
 /// Unpacks a module by what its first bytes say it is.
 pub(super) fn unpack(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    if bytes.starts_with(b"\x7fELF") {
+        return Ok(bytes);
+    }
     let input = bytes.as_slice();
-    let reader: Box<dyn Read + '_> = match bytes.get(..6) {
-        Some([0x7f, b'E', b'L', b'F', ..]) => return Ok(bytes),
-        Some([0xfd, b'7', b'z', b'X', b'Z', 0]) => Box::new(liblzma::read::XzDecoder::new(input)),
-        Some([0x28, 0xb5, 0x2f, 0xfd, ..]) => Box::new(zstd::Decoder::new(input)?),
-        Some([0x1f, 0x8b, ..]) => Box::new(flate2::read::GzDecoder::new(input)),
+    let reader: Box<dyn Read + '_> = match input {
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Box::new(liblzma::read::XzDecoder::new(input)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::new(input)?),
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::GzDecoder::new(input)),
         _ => return Err(io::Error::other("neither an ELF file nor xz, zstd or gzip")),
     };
     let mut unpacked = Vec::new();

@@ -1,0 +1,153 @@
+//! What `/etc/fstab` mounts from the same disk (fstab(5)).
+//!
+//! ```text
+//! UUID=1b2c… /boot/efi vfat umask=0077,nofail 0 1
+//! what       where     type options
+//! ```
+
+use crate::{FileSystem, Layout, Partition};
+use std::path::{Component, Path};
+
+/// A file system that the root's `fstab` mounts below `/` and that lies on the same disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The partition's number.
+    pub partition: u32,
+    /// The guest's name for it, like `vda2`.
+    pub device: String,
+    /// Its first byte on the disk.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Where it goes, like `/boot/efi`.
+    pub path: String,
+    /// What it holds; `filesystem.as_str()` is the name `mount` takes.
+    pub filesystem: FileSystem,
+    /// The options that the file system itself understands, like `umask=0077`: what mount(2) takes as data. Flags (`ro`,
+    /// `noatime`), and what only a running init knows (`nofail`, `x-systemd.…`), are left out.
+    pub options: String,
+}
+
+/// Options that are flags of mount(2), or for mount(8) and init; a build mounts everything writable and in time.
+const GENERIC: [&str; 32] = [
+    "defaults",
+    "auto",
+    "noauto",
+    "nofail",
+    "user",
+    "nouser",
+    "users",
+    "owner",
+    "group",
+    "_netdev",
+    "rw",
+    "ro",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "async",
+    "sync",
+    "dirsync",
+    "atime",
+    "noatime",
+    "diratime",
+    "nodiratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "lazytime",
+    "nolazytime",
+    "silent",
+    "loud",
+];
+
+/// Reads the mounts of a table, parents before children. What lies on other disks, is not mounted at boot or cannot be
+/// mounted is left out.
+pub(super) fn mounts(fstab: &str, layout: &Layout, root: &Partition) -> Vec<Mount> {
+    let mut mounts: Vec<Mount> = Vec::new();
+    for line in fstab.lines() {
+        let mut fields = line.split_whitespace();
+        let (Some(what), Some(path)) = (fields.next(), fields.next()) else { continue };
+        let options = fields.nth(1).unwrap_or("defaults");
+        let path = unescape(path);
+        if what.starts_with('#')
+            || !is_mount_point(&path)
+            || options.split(',').any(|option| option == "noauto")
+        {
+            continue;
+        }
+        let partition = find(&unescape(what), layout).filter(|partition| partition.number != root.number);
+        let Some(partition) = partition else { continue };
+        let (Some(number), Some(filesystem)) = (partition.number, partition.filesystem) else { continue };
+        if matches!(filesystem, FileSystem::Luks | FileSystem::Lvm | FileSystem::Swap) {
+            continue;
+        }
+        if mounts.iter().all(|mount| mount.path != path) {
+            mounts.push(Mount {
+                partition: number,
+                device: partition.device(),
+                offset: partition.offset,
+                size: partition.size,
+                path,
+                filesystem,
+                options: own_options(options),
+            });
+        }
+    }
+    mounts.sort_by_key(|mount| mount.path.matches('/').count());
+    mounts
+}
+
+/// An absolute path below `/` without `..`.
+fn is_mount_point(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
+    parts.next() == Some(Component::RootDir)
+        && parts.clone().next().is_some()
+        && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
+fn find<'a>(what: &str, layout: &'a Layout) -> Option<&'a Partition> {
+    let by = |field: fn(&Partition) -> Option<&String>, value: &str| {
+        let value = value.trim_matches('"').to_owned();
+        layout
+            .partitions
+            .iter()
+            .find(|partition| field(partition).is_some_and(|have| have.eq_ignore_ascii_case(&value)))
+    };
+    let keys: [(&str, &str, fn(&Partition) -> Option<&String>); 4] = [
+        ("UUID=", "/dev/disk/by-uuid/", |partition| partition.uuid.as_ref()),
+        ("LABEL=", "/dev/disk/by-label/", |partition| partition.label.as_ref()),
+        ("PARTUUID=", "/dev/disk/by-partuuid/", |partition| partition.partuuid.as_ref()),
+        ("PARTLABEL=", "/dev/disk/by-partlabel/", |partition| partition.partlabel.as_ref()),
+    ];
+    for (tag, folder, field) in keys {
+        if let Some(value) = what.strip_prefix(tag).or_else(|| what.strip_prefix(folder)) {
+            return by(field, value);
+        }
+    }
+    let number = device_number(what)?;
+    layout.partitions.iter().find(|partition| partition.number == Some(number))
+}
+
+/// The partition's number in `/dev/sda1`, `/dev/vda1`, `/dev/xvda1` or `/dev/nvme0n1p1`: the first disk's names.
+fn device_number(what: &str) -> Option<u32> {
+    let name = what.strip_prefix("/dev/")?;
+    let disks = ["sda", "vda", "xvda", "hda", "nvme0n1p", "mmcblk0p"];
+    disks.iter().find_map(|disk| name.strip_prefix(disk)?.parse().ok())
+}
+
+fn own_options(options: &str) -> String {
+    let own = options.split(',').filter(|option| {
+        let for_init = option.starts_with("x-") || option.starts_with("comment=") || option.is_empty();
+        !for_init && !GENERIC.contains(option)
+    });
+    own.collect::<Vec<_>>().join(",")
+}
+
+/// fstab writes a space in a name as `\040`.
+fn unescape(field: &str) -> String {
+    field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+}
