@@ -1,1 +1,21 @@
-//! 
+//! Image records under EC2's names and rules.
+//!
+//! ```text
+//! images/ami-…/00000001.json                      the record, one object a version      (image.rs)
+//! names/<owner>/<sha256 of the name>/00000001.json who holds a name, create-only         (name.rs)
+//! ```
+//! Errors carry EC2's codes, and their texts are EC2's sentences, word for word, so that scripts and people who know
+//! EC2 recognise them.
+
+mod catalog;
+mod error;
+mod image;
+mod mapping;
+mod new_image;
+
+pub use catalog::{Catalog, ImageQuery};
+pub use error::Error;
+pub use image::{BootMode, DescribeImages, Image, ImageKiln, ImageState, StateReason, VirtualizationType};
+pub use kiln_store::Tag;
+pub use mapping::{BlockDevice, BlockDeviceMapping, EbsBlockDevice, VolumeType};
+pub use new_image::{NewBlockDevice, NewEbs, NewImage, NewMapping};

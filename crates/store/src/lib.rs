@@ -1,1 +1,34 @@
-//! 
+//! A region: snapshots as EBS keeps them, on object storage.
+//!
+//! ```text
+//! region.json                     format version, name, owner account               (region.rs)
+//! packs/<id>.pack                 zstd frames, one a block, then an index            (pack.rs)
+//! snapshots/snap-…/map            every block of the volume: who wrote it, where it lies (map.rs)
+//! snapshots/snap-…/00000001.json  the record, one object a version                   (snapshot.rs, versions.rs)
+//! ```
+//! A snapshot is written in that order from packs to record, and the record's create-only put publishes it: a
+//! writer that dies earlier leaves garbage and nothing that a reader can see. No object is ever changed in place.
+//!
+//! **Invariant:** this crate does not know what an image is; a catalogue keeps its records beside the snapshots
+//! through [`Versions`].
+
+mod create;
+mod error;
+mod frame;
+mod known;
+mod map;
+mod pack;
+mod page;
+mod read;
+mod region;
+mod snapshot;
+mod versions;
+
+pub use create::{NewSnapshot, Progress};
+pub use error::Error;
+pub use frame::{FrameDecoder, FrameRef, Verify};
+pub use map::{BlockContent, BlockMap, BlockRef};
+pub use pack::PackId;
+pub use region::{Location, Region};
+pub use snapshot::{DescribeSnapshots, Snapshot, SnapshotKiln, SnapshotState, Tag};
+pub use versions::{Put, Versioned, Versions};

@@ -1,0 +1,124 @@
+//! EC2's errors: a code for scripts and a sentence for people.
+
+use kiln_types::{DeviceName, ImageId, ImageName, SnapshotId};
+
+/// An operation on image records that failed. The texts of refusals are EC2's own, upper case and full stop where it
+/// has them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The region could not be read or written.
+    #[error("the region could not be read or written")]
+    Store(#[from] kiln_store::Error),
+    /// Another image of this owner holds the name.
+    #[error("AMI name {name} is already in use by AMI {holder}")]
+    NameDuplicate {
+        /// The name.
+        name: ImageName,
+        /// The image that holds it.
+        holder: ImageId,
+    },
+    /// A mapping names a snapshot that is not there.
+    #[error("The snapshot ID '{id}' does not exist")]
+    SnapshotNotFound {
+        /// The snapshot.
+        id: SnapshotId,
+    },
+    /// No mapping gives the root device a snapshot.
+    #[error("No root snapshot specified in device mapping.")]
+    NoRootSnapshot,
+    /// Two mappings have the same device name.
+    #[error("The device '{device}' is used in more than one block-device mapping")]
+    DeviceDuplicate {
+        /// The device.
+        device: DeviceName,
+    },
+    /// A volume is smaller than its snapshot.
+    #[error("Volume of size {size}GB is smaller than snapshot '{snapshot}', expect size >= {least}GB")]
+    VolumeTooSmall {
+        /// The size asked for, in GiB.
+        size: u32,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// The snapshot's volume size in GiB.
+        least: u32,
+    },
+    /// A mapping gives neither a snapshot nor a size.
+    #[error("Either a snapshot or a size must be given for the volume of device '{device}'")]
+    VolumeWithoutSize {
+        /// The device.
+        device: DeviceName,
+    },
+    /// A virtual name is not one of EC2's.
+    #[error("The virtual name '{name}' of device '{device}' is not one of ephemeral0 to ephemeral23")]
+    VirtualName {
+        /// The name.
+        name: String,
+        /// The device.
+        device: DeviceName,
+    },
+    /// No image has this id, or the account may not see it.
+    #[error("The image id '[{id}]' does not exist")]
+    ImageNotFound {
+        /// The id.
+        id: ImageId,
+    },
+    /// The image was deregistered.
+    #[error("The image ID '{id}' is no longer available")]
+    ImageUnavailable {
+        /// The id.
+        id: ImageId,
+    },
+    /// A text that should be an id has not its shape.
+    #[error("Invalid id: \"{text}\"")]
+    IdMalformed {
+        /// The text.
+        text: String,
+    },
+    /// No image holds this name.
+    #[error("The image name '{name}' does not exist")]
+    NameNotFound {
+        /// The name as it was given.
+        name: String,
+    },
+    /// Another writer took this registration for dead and ended it.
+    #[error("The registration of image '{id}' was ended by another that wanted the same name")]
+    RegistrationEnded {
+        /// The image that will never be.
+        id: ImageId,
+    },
+}
+
+impl Error {
+    /// Returns EC2's code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "InternalError",
+            Self::NameDuplicate { .. } => "InvalidAMIName.Duplicate",
+            Self::SnapshotNotFound { .. } => "InvalidSnapshotID.NotFound",
+            Self::NoRootSnapshot
+            | Self::DeviceDuplicate { .. }
+            | Self::VolumeTooSmall { .. }
+            | Self::VolumeWithoutSize { .. }
+            | Self::VirtualName { .. } => "InvalidBlockDeviceMapping",
+            Self::ImageNotFound { .. } | Self::NameNotFound { .. } => "InvalidAMIID.NotFound",
+            Self::ImageUnavailable { .. } | Self::RegistrationEnded { .. } => "InvalidAMIID.Unavailable",
+            Self::IdMalformed { .. } => "InvalidAMIID.Malformed",
+        }
+    }
+
+    /// Returns a way out where one is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+            Self::NameDuplicate { holder, .. } => Some(format!("kiln image show {holder}")),
+            Self::ImageNotFound { .. } | Self::NameNotFound { .. } | Self::IdMalformed { .. } => {
+                Some("kiln image list".to_owned())
+            }
+            Self::SnapshotNotFound { .. } => Some("kiln snapshot list".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The record of an image, in the shape of EC2's DescribeImages.
+
+use crate::{BlockDeviceMapping, Tag};
+use kiln_types::{
+    AccountId, Architecture, DeviceName, Digest, ImageId, ImageName, RootDeviceType, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// The state of an image, with what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "State", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ImageState {
+    /// It is being made.
+    Pending,
+    /// It can be launched.
+    Available,
+    /// Its making failed; it holds no name.
+    Failed {
+        /// Why.
+        #[serde(rename = "StateReason")]
+        reason: StateReason,
+    },
+    /// It is gone: reading commands do not see it.
+    Deregistered,
+}
+
+impl ImageState {
+    /// Returns EC2's name of the state.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Available => "available",
+            Self::Failed { .. } => "failed",
+            Self::Deregistered => "deregistered",
+        }
+    }
+}
+
+/// Why an image is in its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct StateReason {
+    /// A code, like `Client.TestFailed`.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// How an image boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootMode {
+    /// By BIOS only.
+    LegacyBios,
+    /// By UEFI only.
+    Uefi,
+    /// By either, UEFI first.
+    UefiPreferred,
+}
+
+/// How an image is virtualised. Kiln knows one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VirtualizationType {
+    /// Hardware virtual machine.
+    #[default]
+    Hvm,
+}
+
+/// An image's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Image {
+    /// The id.
+    pub image_id: ImageId,
+    /// The name; held by this image while it is pending or available.
+    pub name: ImageName,
+    /// What it is, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The state.
+    #[serde(flatten)]
+    pub state: ImageState,
+    /// The account that owns it.
+    pub owner_id: AccountId,
+    /// Whether every account may launch it.
+    pub public: bool,
+    /// When it was registered.
+    pub creation_date: Timestamp,
+    /// `OWNER/NAME`, or the manifest of a bundle.
+    pub image_location: String,
+    /// EC2's `machine`.
+    pub image_type: String,
+    /// The processor architecture.
+    pub architecture: Architecture,
+    /// Where the root comes from.
+    pub root_device_type: RootDeviceType,
+    /// The device of the root volume.
+    pub root_device_name: DeviceName,
+    /// The devices.
+    pub block_device_mappings: Vec<BlockDeviceMapping>,
+    /// How it is virtualised.
+    pub virtualization_type: VirtualizationType,
+    /// How it boots, where it cannot do both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_mode: Option<BootMode>,
+    /// Always true: kept for scripts.
+    pub ena_support: bool,
+    /// EC2's `xen`, which it answers for every image.
+    pub hypervisor: String,
+    /// EC2's `Linux/UNIX`.
+    pub platform_details: String,
+    /// EC2's `RunInstances`.
+    pub usage_operation: String,
+    /// EC2's `disabled`.
+    pub deregistration_protection: String,
+    /// Tags.
+    #[serde(default)]
+    pub tags: Vec<Tag>,
+    /// What EC2 has no name for.
+    #[serde(default)]
+    pub kiln: ImageKiln,
+}
+
+/// What Kiln knows of an image's making and EC2 has no name for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageKiln {
+    /// The template's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// The digest of the template and all that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template_digest: Option<Digest>,
+    /// What the build started from, for people: `bootstrap debian bookworm`, or an image's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// The images that this one grew from, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<ImageId>,
+    /// The cache keys of the base and each step, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Digest>,
+}
+
+/// The answer of DescribeImages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeImages {
+    /// The images, by creation date and then id.
+    pub images: Vec<Image>,
+}

@@ -1,0 +1,1 @@
+//! Which blocks the region holds already.

@@ -1,0 +1,1 @@
+//! Buffers that begin at a page.

@@ -1,0 +1,95 @@
+//! The record of a snapshot, in the shape of EC2's DescribeSnapshots.
+
+use kiln_types::{AccountId, SnapshotId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A key and a value that people attach to snapshots and images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Tag {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: String,
+}
+
+/// The state of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "State", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum SnapshotState {
+    /// Blocks are still being written.
+    Pending,
+    /// Every block is stored.
+    Completed,
+    /// It will never complete.
+    Error {
+        /// Why.
+        #[serde(rename = "StateMessage")]
+        message: String,
+    },
+}
+
+/// A snapshot's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Snapshot {
+    /// The id.
+    pub snapshot_id: SnapshotId,
+    /// The snapshot that this one inherits unwritten blocks from; it may have been deleted since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_snapshot_id: Option<SnapshotId>,
+    /// The volume it was made from; EC2's stand-in where there was none of EC2's.
+    pub volume_id: String,
+    /// The volume's size in whole GiB, rounded up.
+    pub volume_size: u32,
+    /// The state.
+    #[serde(flatten)]
+    pub state: SnapshotState,
+    /// When it was begun.
+    pub start_time: Timestamp,
+    /// When its last block was stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Timestamp>,
+    /// How much of it is stored: `100%`.
+    pub progress: String,
+    /// The account that owns it.
+    pub owner_id: AccountId,
+    /// What it is, for people.
+    pub description: String,
+    /// Always false: Kiln does not encrypt.
+    pub encrypted: bool,
+    /// EC2's `standard`.
+    pub storage_tier: String,
+    /// Bytes of all written blocks before compression.
+    pub full_snapshot_size_in_bytes: u64,
+    /// Tags.
+    #[serde(default)]
+    pub tags: Vec<Tag>,
+    /// What EC2 has no name for.
+    pub kiln: SnapshotKiln,
+}
+
+/// What Kiln knows of a snapshot and EC2 has no name for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SnapshotKiln {
+    /// The exact size of the volume in bytes.
+    pub size: u64,
+    /// Blocks of the volume that hold data, inherited ones too.
+    pub data_blocks: u64,
+    /// Blocks that this snapshot wrote, zeros too.
+    pub changed_blocks: u64,
+    /// Blocks that the region did not hold before.
+    pub new_blocks: u64,
+    /// Bytes that this snapshot added to the region's packs.
+    pub stored_bytes: u64,
+}
+
+/// The answer of DescribeSnapshots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeSnapshots {
+    /// The snapshots, by start time and then id.
+    pub snapshots: Vec<Snapshot>,
+}
