@@ -10,6 +10,7 @@
 //!
 //! **Invariant:** nothing here needs a loop device, a mount of the host, or (with user namespaces) root.
 
+mod assemble;
 mod bootstrap;
 mod error;
 mod kernel;
@@ -19,6 +20,7 @@ mod region;
 mod root;
 mod tree;
 
+pub use assemble::{BootImages, Extent, Geometry, make_bootable, make_bootable_mbr};
 pub use bootstrap::{Bootstrap, build};
 pub use error::Error;
 pub use kernel::{KernelTree, Module, cached_kernels, fetch_kernel, find_kernel};

@@ -1,0 +1,63 @@
+//! Disks checked by sfdisk, by our own reader and by a second look into the FAT.
+
+use super::*;
+use crate::{FileSystem, Table, inspect, region::Region};
+use std::{io::Read, process::Command};
+
+type Result<T = ()> = anyhow::Result<T>;
+
+fn images() -> BootImages {
+    BootImages { boot: vec![1; 512], core: vec![2; 30_000], efi: Some(b"MZ efi".to_vec()) }
+}
+
+#[test]
+fn a_gpt_disk_passes_sfdisk() -> Result {
+    let file = tempfile::NamedTempFile::new()?;
+    file.as_file().set_len(256 * MIB)?;
+    let geometry = Geometry::new(256 * MIB + 5, 100 * MIB)?;
+    make_bootable(file.path(), &geometry, &images(), 0xcafe_0001)?;
+
+    let verify = Command::new("/usr/sbin/sfdisk").arg("--verify").arg(file.path()).output()?;
+    let said = String::from_utf8(verify.stdout)? + &String::from_utf8(verify.stderr)?;
+    assert!(verify.status.success() && said.contains("No errors detected"), "{said}");
+    let dump = Command::new("/usr/sbin/sfdisk").arg("-d").arg(file.path()).output()?;
+    let dump = String::from_utf8(dump.stdout)?;
+    for expected in [
+        "start=        2048, size=        2048, type=21686148-6449-6E6F-744E-656564454649",
+        "start=        4096, size=      126976, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+        "start=      131072, size=      391168, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
+    ] {
+        assert!(dump.contains(expected), "{dump}");
+    }
+
+    let layout = inspect(file.path())?;
+    assert_eq!((layout.table, layout.partitions.len()), (Table::Gpt, 3));
+    let esp = &layout.partitions[1];
+    assert_eq!((esp.filesystem, esp.uuid.as_deref()), (Some(FileSystem::Vfat), Some("CAFE-0001")));
+    let mut bytes = vec![0; usize::try_from(esp.size)?];
+    Region::open(file.path())?.read_at(esp.offset, &mut bytes)?;
+    let fat = fatfs::FileSystem::new(std::io::Cursor::new(bytes), fatfs::FsOptions::new())?;
+    assert_eq!(fat.fat_type(), fatfs::FatType::Fat32);
+    let mut content = String::new();
+    fat.root_dir().open_file("EFI/BOOT/BOOTX64.EFI")?.read_to_string(&mut content)?;
+    assert_eq!(content, "MZ efi");
+    Ok(())
+}
+
+#[test]
+fn an_mbr_disk_passes_sfdisk() -> Result {
+    let file = tempfile::NamedTempFile::new()?;
+    file.as_file().set_len(64 * MIB)?;
+    make_bootable_mbr(file.path(), Extent { offset: MIB, size: 63 * MIB }, &images())?;
+    let dump = Command::new("/usr/sbin/sfdisk").arg("-d").arg(file.path()).output()?;
+    let dump = String::from_utf8(dump.stdout)?;
+    assert!(dump.contains("start=        2048, size=      129024, type=83, bootable"), "{dump}");
+    assert_eq!(inspect(file.path())?.table, Table::Mbr);
+    Ok(())
+}
+
+#[test]
+fn small_disks_are_refused() {
+    let result = Geometry::new(100 * MIB, 512 * MIB);
+    assert!(matches!(result, Err(Error::TooSmall { needed, .. }) if needed == 577 * MIB), "{result:?}");
+}
