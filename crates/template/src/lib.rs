@@ -1,27 +1,35 @@
 //! TOML text to a [`Template`], or every mistake in it with its place.
 //!
+//! ```text
+//! text ─ toml ─▶ tree with spans ─ tables/* through reader/* ─▶ Template
+//!                                   │ names: variables, then locals and the image's name, then the rest
+//!                                   └─▶ Report: one diagnostic a mistake, rendered as rustc does
+//! ```
 //! **Invariant:** nothing here reads a file, the environment or the clock; they are handed in as [`Inputs`].
 //! The one thing asked of the file system is whether a file that a template names is there.
+//!
+//! **Invariant:** the value of a sensitive variable is in no diagnostic, no `Debug` and no serialised form; only
+//! [`Text::expose`] gives it.
 
+mod context;
+mod given;
 mod inputs;
+mod interpolation;
+mod load;
+mod locals;
 mod model;
 mod names;
+mod reader;
 mod report;
+mod scope;
+mod tables;
+mod variables;
 
 pub use inputs::{Inputs, VarFile};
+pub use load::load;
 pub use model::{
     Accelerator, Bootstrap, Checksum, Communicator, Content, DiskFormat, DiskSource, Export, FileStep,
     Firmware, HostPath, Image, InlineLine, Location, Machine, Network, Owner, Provisioner, ShellCode,
     ShellStep, Source, Step, Template, Text, Variable, Variant,
 };
 pub use report::Report;
-
-use std::path::Path;
-
-/// Reads a template. `path` is its name in messages.
-///
-/// # Errors
-/// With every mistake in the text and in the values given to it.
-pub fn load(_path: &Path, _text: &str, _inputs: &Inputs) -> Result<Template, Report> {
-    Err(Report {})
-}

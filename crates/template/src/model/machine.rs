@@ -25,6 +25,21 @@ pub struct Machine {
     pub network: Network,
 }
 
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            cpus: 2,
+            memory: ByteSize::from_gib(1),
+            architecture: Architecture::X86_64,
+            accelerator: Accelerator::Auto,
+            firmware: Firmware::Bios,
+            kernel: None,
+            initrd: None,
+            network: Network::User,
+        }
+    }
+}
+
 words! {
     /// What runs the guest's instructions.
     pub enum Accelerator {

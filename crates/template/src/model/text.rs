@@ -68,8 +68,8 @@ impl fmt::Display for Text {
 impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_sensitive() {
-            write!(f, "sensitive ")?
-        };
+            write!(f, "sensitive ")?;
+        }
         fmt::Debug::fmt(self.shown(), f)
     }
 }

@@ -1,0 +1,279 @@
+//! A value of the template, and the types it is asked for.
+
+use crate::{
+    context::Context,
+    interpolation::{Style, has_reference},
+    model::Text,
+    names::{Words, listed, nearest},
+    reader::Table,
+    report::{Checked, Diagnostic, Reported},
+    scope::{Written, expand},
+};
+use kiln_types::ParseError;
+use std::{
+    ops::{Range, RangeInclusive},
+    str::FromStr,
+};
+use toml::{Spanned, de::DeValue};
+
+/// A key and its value, or an element of an array under the array's key.
+#[derive(Clone)]
+pub(crate) struct Field<'c> {
+    pub(crate) context: &'c Context<'c>,
+    pub(crate) name: String,
+    pub(crate) key: Range<usize>,
+    value: &'c Spanned<DeValue<'c>>,
+}
+
+impl<'c> Field<'c> {
+    pub(crate) fn new(
+        context: &'c Context<'c>,
+        name: &str,
+        key: Range<usize>,
+        value: &'c Spanned<DeValue<'c>>,
+    ) -> Self {
+        Self { context, name: name.to_owned(), key, value }
+    }
+
+    /// Returns the value's place.
+    pub(crate) fn span(&self) -> Range<usize> {
+        self.value.span()
+    }
+
+    pub(crate) fn is_table(&self) -> bool {
+        let tables = |array: &toml::de::DeArray<'_>| array.iter().any(|item| item.get_ref().is_table());
+        self.value.get_ref().is_table() || self.value.get_ref().as_array().is_some_and(tables)
+    }
+
+    pub(crate) fn is_array(&self) -> bool {
+        self.value.get_ref().is_array()
+    }
+
+    /// Returns the value as a string whose `${…}` are still there.
+    pub(crate) fn written(&self) -> Checked<Written<'c>> {
+        match self.value.get_ref() {
+            DeValue::String(text) if text.contains('\0') => {
+                Err(self.wrong("a text cannot hold a NUL character", "holds `\\u0000`"))
+            }
+            DeValue::String(text) => Ok(Written { text, span: self.span() }),
+            _ => Err(self.wrong_type("a string")),
+        }
+    }
+
+    /// Reads a text that goes to the guest: it may hold secrets.
+    pub(crate) fn text(&self, style: Style) -> Checked<Text> {
+        let value = expand(self.context, &self.written()?, style);
+        self.context.used(value.uses);
+        value.text
+    }
+
+    /// Reads a string that may be shown.
+    pub(crate) fn string(&self) -> Checked<String> {
+        let text = self.text(Style::Strict)?;
+        if text.is_sensitive() {
+            let title = format!("a sensitive value cannot be used in `{}`", self.name);
+            let diagnostic =
+                Diagnostic::at(self.span(), title).label("would be shown or stored in clear").help(
+                    "sensitive values may be used in `inline`, `environment` and `content` of a provisioner",
+                );
+            return Err(self.context.report(diagnostic));
+        }
+        Ok(text.expose().to_owned())
+    }
+
+    /// Reads a string that is checked by `well_made`, which says what is expected otherwise.
+    pub(crate) fn checked(
+        &self,
+        what: &str,
+        well_made: impl FnOnce(&str) -> Result<(), String>,
+    ) -> Checked<String> {
+        let text = self.string()?;
+        match well_made(&text) {
+            Ok(()) => Ok(text),
+            Err(why) => Err(self.wrong(format!("{} is not {what}", quoted(&text)), why)),
+        }
+    }
+
+    /// Reads a value of a type that parses from text.
+    pub(crate) fn parse<T: FromStr<Err = ParseError>>(&self) -> Checked<T> {
+        let text = self.string()?;
+        text.parse().map_err(|error: ParseError| {
+            self.wrong(format!("{} is not {}", quoted(&text), error.what), error.why)
+        })
+    }
+
+    /// Reads one of an enumeration's words.
+    pub(crate) fn word<W: Words>(&self) -> Checked<W> {
+        let text = self.string()?;
+        W::from_name(&text).ok_or_else(|| self.not_among(&text, W::NAMES))
+    }
+
+    /// Reports that a string is not one of the words known.
+    pub(crate) fn not_among(&self, text: &str, known: &[&str]) -> Reported {
+        let title = format!("{} is not a value of `{}`", quoted(text), self.name);
+        let mut diagnostic = Diagnostic::at(self.span(), title).label("no such value");
+        if let Some(near) = nearest(text, known.iter().copied()) {
+            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        }
+        let known = listed(known.iter().copied());
+        self.context.report(diagnostic.help(format!("values of `{}`: {known}", self.name)))
+    }
+
+    /// Reads a whole number, or a string of one that comes from a variable.
+    pub(crate) fn integer(&self, range: RangeInclusive<i64>) -> Checked<i64> {
+        let number = match self.value.get_ref() {
+            DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix()).ok(),
+            DeValue::String(text) if has_reference(text) => {
+                let text = self.string()?;
+                let number = text.parse().ok();
+                if number.is_none() {
+                    let title = format!("{} is not a whole number", quoted(&text));
+                    return Err(self.wrong(title, format!("what `{}` comes to", self.name)));
+                }
+                number
+            }
+            _ => return Err(self.wrong_type("an integer")),
+        };
+        number.filter(|number| range.contains(number)).ok_or_else(|| {
+            let expected = format!("expected {} to {}", range.start(), range.end());
+            self.wrong(format!("`{}` is out of range", self.name), expected)
+        })
+    }
+
+    /// Reads a boolean, or a string of one that comes from a variable.
+    pub(crate) fn boolean(&self) -> Checked<bool> {
+        match self.value.get_ref() {
+            DeValue::Boolean(value) => Ok(*value),
+            DeValue::String(text) if has_reference(text) => {
+                let text = self.string()?;
+                let wrong = |_error: std::str::ParseBoolError| {
+                    self.wrong(format!("{} is not a boolean", quoted(&text)), "expected true or false")
+                };
+                text.parse().map_err(wrong)
+            }
+            _ => Err(self.wrong_type("a boolean")),
+        }
+    }
+
+    /// Returns the elements of an array, each under the array's name.
+    pub(crate) fn items(&self) -> Checked<Vec<Self>> {
+        let DeValue::Array(array) = self.value.get_ref() else { return Err(self.wrong_type("an array")) };
+        let item = |value| Field::new(self.context, &self.name, self.key.clone(), value);
+        Ok(array.iter().map(item).collect())
+    }
+
+    /// Reads an array, every element with `read`.
+    pub(crate) fn each<T>(&self, read: impl Fn(&Self) -> Checked<T>) -> Checked<Vec<T>> {
+        all(self.items()?.iter().map(read))
+    }
+
+    /// Reads an array that has an element.
+    pub(crate) fn some<T>(&self, read: impl Fn(&Self) -> Checked<T>) -> Checked<Vec<T>> {
+        let values = self.each(read)?;
+        if values.is_empty() {
+            return Err(self.wrong(format!("`{}` is empty", self.name), "expected at least one element"));
+        }
+        Ok(values)
+    }
+
+    /// Reads a table whose keys are free: every key and value with `read`.
+    pub(crate) fn entries<T>(&self, read: impl Fn(&Self) -> Checked<T>) -> Checked<Vec<(String, T)>> {
+        let table = self.table(format!("`{}`", self.name))?;
+        all(table.fields().iter().map(|field| Ok((field.name.clone(), read(field)?))))
+    }
+
+    /// Opens a table.
+    pub(crate) fn table(&self, title: impl Into<String>) -> Checked<Table<'c>> {
+        match self.value.get_ref() {
+            DeValue::Table(table) => Ok(Table::new(self.context, title, Some(self.span()), table)),
+            DeValue::Array(_) if self.is_table() => {
+                let title = format!("there can be only one `{}`", self.name);
+                let help = format!("write `[{0}]` in place of `[[{0}]]`", self.name);
+                Err(self.context.report(Diagnostic::at(self.span(), title).help(help)))
+            }
+            _ => Err(self.wrong_type("a table")),
+        }
+    }
+
+    /// Returns a value of any plain type as text.
+    pub(crate) fn scalar(&self) -> Result<String, &'static str> {
+        scalar(self.value.get_ref())
+    }
+
+    /// Reports that the value is wrong.
+    pub(crate) fn wrong(&self, title: impl Into<String>, label: impl Into<String>) -> Reported {
+        self.context.report(Diagnostic::at(self.span(), title).label(label))
+    }
+
+    /// Reports that the value has another type than the one expected.
+    pub(crate) fn wrong_type(&self, expected: &str) -> Reported {
+        let value = self.value.get_ref();
+        let title = format!("`{}` must be {expected}, not {}", self.name, described(value));
+        let diagnostic = Diagnostic::at(self.span(), title).label(format!("expected {expected}"));
+        let helped = match (expected, value) {
+            ("a string", DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => {
+                let written = &self.context.text[self.span()];
+                Some(format!("put it in quotes: `\"{written}\"`"))
+            }
+            ("an integer", DeValue::String(text)) if text.parse::<i64>().is_ok() => {
+                Some(format!("write `{}` without quotes", text))
+            }
+            ("a boolean", DeValue::String(text)) if text.parse::<bool>().is_ok() => {
+                Some(format!("write `{}` without quotes", text))
+            }
+            ("an array", DeValue::String(_)) => {
+                Some(format!("put it in brackets: `[{}]`", one_line(&self.context.text[self.span()])))
+            }
+            _ => None,
+        };
+        self.context.report(match helped {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        })
+    }
+}
+
+/// Collects values, going on after a mistake.
+pub(crate) fn all<T>(values: impl Iterator<Item = Checked<T>>) -> Checked<Vec<T>> {
+    // `collect` alone would stop at the first mistake, before the others are reported.
+    let values: Vec<Checked<T>> = values.collect();
+    values.into_iter().collect()
+}
+
+/// Returns a value of any plain type as text: strings as they are, integers and booleans as written. Else, what
+/// it is.
+pub(crate) fn scalar(value: &DeValue<'_>) -> Result<String, &'static str> {
+    match value {
+        DeValue::String(text) => Ok(text.clone().into_owned()),
+        DeValue::Integer(integer) => Ok(integer.to_string()),
+        DeValue::Boolean(value) => Ok(value.to_string()),
+        other => Err(described(other)),
+    }
+}
+
+/// Quotes a text for a title: on one line, and not too long.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("`{}`", one_line(text))
+}
+
+/// Puts a text on one line of at most 60 characters.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(60) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+const fn described(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}

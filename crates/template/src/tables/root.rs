@@ -1,0 +1,69 @@
+//! The template as a whole.
+
+use crate::{
+    context::Context,
+    given::Given,
+    locals,
+    model::{Communicator, Machine, Template},
+    reader::{Field, Table, quoted},
+    report::Checked,
+    tables::{export, image, machine, provisioner, source},
+    variables,
+};
+use toml::de::DeTable;
+
+/// Reads the whole template: first the names that others may use, then everything else.
+pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Checked<Template> {
+    let given = Given::read(context);
+    let mut table = Table::new(context, "a template", None, root);
+    let mut header = table.required_table("template", "with a `name`");
+    let name = match &mut header {
+        Ok(header) => header.required("name", "\"debian-web\"", template_name),
+        Err(reported) => Err(*reported),
+    };
+    let written_variables = table.optional("variables", |field| field.table("`[variables]`"));
+    let variables =
+        variables::read(context, written_variables.as_ref().ok().and_then(Option::as_ref), &given);
+    let written_locals = table.optional("locals", |field| field.table("`[locals]`"));
+    let mut image = table.optional("image", |field| field.table("`[image]`"));
+    let image_name = image::name(context, &mut image, &name);
+    let locals = locals::read(context, written_locals.as_ref().ok().and_then(Option::as_ref), image_name);
+    let description = header.and_then(|mut header| {
+        let description = header.optional("description", Field::string);
+        header.finish()?;
+        description
+    });
+
+    let source = table.required_table("source", "with a `type`").and_then(|table| source::read(table, &name));
+    let communicator = table.or("communicator", Communicator::Agent, machine::read_communicator);
+    let machine = table.or("machine", Machine::default(), machine::read);
+    let provisioners = table.or("provisioner", Vec::new(), provisioner::read);
+    let image = image::read(context, image);
+    let exports = table.or("export", Vec::new(), export::read);
+    table.finish()?;
+    written_variables?;
+    written_locals.and(locals)?;
+    Ok(Template {
+        name: name?,
+        description: description?,
+        variables: variables?,
+        source: source?,
+        machine: machine?,
+        communicator: communicator?,
+        provisioners: provisioners?,
+        image: image?,
+        exports: exports?,
+    })
+}
+
+/// Reads the template's name. It is the start of other names, and so is taken as it is.
+fn template_name(field: &Field<'_>) -> Checked<String> {
+    let name = field.written()?.text;
+    let known = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    let ends = !name.starts_with('-') && !name.ends_with('-');
+    if known && ends && (1..=63).contains(&name.len()) {
+        return Ok(name.to_owned());
+    }
+    let title = format!("{} cannot name a template", quoted(name));
+    Err(field.wrong(title, "expected 1 to 63 lower-case letters, digits and inner hyphens"))
+}

@@ -1,0 +1,37 @@
+//! The templates that come with Kiln.
+
+use crate::inputs;
+use kiln_template::load;
+use std::path::Path;
+
+#[test]
+fn every_template_shipped_is_right() {
+    let mut count = 0;
+    for entry in fs_err::read_dir("../../templates").unwrap() {
+        let folder = entry.unwrap().path();
+        let path = folder.join("template.toml");
+        let text = fs_err::read_to_string(&path).unwrap();
+        let template =
+            load(&path, &text, &inputs(&folder)).unwrap_or_else(|report| panic!("{}", report.render(false)));
+        assert_eq!(
+            folder.file_name().unwrap(),
+            template.name.as_str(),
+            "a template is called after its folder"
+        );
+        assert!(template.description.is_some(), "{} says what it is for", template.name);
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn the_default_of_a_variable_is_one_of_its_choices_only() {
+    let folder = Path::new("../../templates/debian-web");
+    let path = folder.join("template.toml");
+    let text = fs_err::read_to_string(&path).unwrap();
+    let mut inputs = inputs(folder);
+    inputs.vars.push(("release".to_owned(), "trixie".to_owned()));
+    assert!(load(&path, &text, &inputs).is_ok());
+    inputs.vars.push(("release".to_owned(), "sarge".to_owned()));
+    assert_eq!(load(&path, &text, &inputs).unwrap_err().len(), 1);
+}
