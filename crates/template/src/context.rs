@@ -2,7 +2,7 @@
 
 use crate::{
     inputs::Inputs,
-    report::{Diagnostic, Reported},
+    report::{Diagnostic, Reported, TEMPLATE},
     scope::Scope,
 };
 use std::{cell::RefCell, collections::BTreeSet, ops::Range};
@@ -64,6 +64,12 @@ impl<'c> Context<'c> {
     /// Returns the mistakes.
     pub(crate) fn diagnostics(&self) -> Vec<Diagnostic> {
         self.diagnostics.take()
+    }
+
+    /// Says whether part of the template must not be shown.
+    pub(crate) fn is_hidden(&self, span: &Range<usize>) -> bool {
+        let hidden = self.hidden.borrow();
+        hidden.iter().any(|(file, part)| *file == TEMPLATE && part.start < span.end && span.start < part.end)
     }
 
     /// Returns the spans of a file that must not be shown.

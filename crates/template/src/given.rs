@@ -123,5 +123,6 @@ fn read_file(context: &Context<'_>, file: usize, text: &str) -> Vec<GivenValue> 
 
 /// Says what TOML's parser did not understand, on one line.
 pub(crate) fn syntax_error(error: &toml::de::Error) -> String {
-    format!("not TOML: {}", error.message().lines().collect::<Vec<_>>().join(", "))
+    let lines = error.message().lines().filter(|line| *line != "expected nothing");
+    format!("not TOML: {}", lines.collect::<Vec<_>>().join(", "))
 }

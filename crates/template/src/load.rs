@@ -46,7 +46,11 @@ fn not_toml(text: &str, error: &toml::de::Error) -> Diagnostic {
     let span = error.span().unwrap_or(0..0);
     let secret = text.contains("sensitive") && lines(text, &span).contains("default");
     let place = if secret { Place::Hidden(TEMPLATE, span.start) } else { Place::Span(TEMPLATE, span) };
-    Diagnostic::new(syntax_error(error), place)
+    let diagnostic = Diagnostic::new(syntax_error(error), place);
+    if error.message().contains("leading zero") {
+        return diagnostic.help("no number starts with 0; a file's mode is a text: `mode = \"0644\"`");
+    }
+    diagnostic
 }
 
 /// Returns the whole lines that a span is part of.

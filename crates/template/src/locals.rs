@@ -29,12 +29,17 @@ enum Node<'c> {
 /// what to take where there is none.
 pub(crate) fn read<'c>(
     context: &'c Context<'c>,
-    table: Option<&Table<'c>>,
+    table: &Checked<Option<Table<'c>>>,
     image: Result<Field<'c>, Value>,
 ) -> Checked<()> {
-    let fields = table.map(Table::fields).unwrap_or_default();
+    let (fields, mut result) = match table {
+        Ok(table) => (table.as_ref().map(Table::fields).unwrap_or_default(), Ok(())),
+        Err(reported) => {
+            context.scope.borrow_mut().fail("local", *reported);
+            (&[][..], Err(*reported))
+        }
+    };
     let mut settling = Settling { context, nodes: BTreeMap::new(), open: Vec::new() };
-    let mut result = Ok(());
     for field in fields {
         result = check_name(field, "local").and(result);
         settling.nodes.insert(format!("local.{}", field.name), Node::Written(field.clone()));
@@ -90,7 +95,7 @@ impl Settling<'_> {
             Some(_) => self.value(reference.name),
             None => {
                 let scope = self.context.scope.borrow();
-                scope.get(reference.name).cloned().unwrap_or_else(|| {
+                scope.get(reference.name).unwrap_or_else(|| {
                     let known = scope.names().chain(self.nodes.keys().map(String::as_str));
                     Value::failed(unknown(self.context, reference, known))
                 })

@@ -7,7 +7,9 @@
 mod check;
 mod field;
 mod table;
+mod value;
 
 pub(crate) use check::{Kind, account, no_spaces};
-pub(crate) use field::{Field, all, one_line, quoted, scalar};
+pub(crate) use field::Field;
 pub(crate) use table::Table;
+pub(crate) use value::{all, one_line, quoted, scalar};

@@ -39,23 +39,34 @@ impl Value {
 
 /// The names that `${…}` may hold.
 #[derive(Debug)]
-pub(crate) struct Scope(BTreeMap<String, Value>);
+pub(crate) struct Scope {
+    values: BTreeMap<String, Value>,
+    /// First words whose table could not be read: nothing is said about names that start with them.
+    failed: BTreeMap<&'static str, Reported>,
+}
 
 impl Scope {
     pub(crate) fn new(now: Timestamp) -> Self {
-        Self(BTreeMap::from([("build.timestamp".to_owned(), Value::plain(now.compact()))]))
+        let timestamp = ("build.timestamp".to_owned(), Value::plain(now.compact()));
+        Self { values: BTreeMap::from([timestamp]), failed: BTreeMap::new() }
     }
 
     pub(crate) fn insert(&mut self, name: String, value: Value) {
-        self.0.insert(name, value);
+        self.values.insert(name, value);
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.values.keys().map(String::as_str)
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+    /// Takes every name that starts with this word as one that was reported already.
+    pub(crate) fn fail(&mut self, namespace: &'static str, reported: Reported) {
+        self.failed.insert(namespace, reported);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Value> {
+        let failed = || self.failed.get(name.split('.').next()?).copied().map(Value::failed);
+        self.values.get(name).cloned().or_else(failed)
     }
 }
 
@@ -89,7 +100,7 @@ pub(crate) struct Reference<'t> {
 /// Replaces every `${…}` by its value in the scope.
 pub(crate) fn expand(context: &Context<'_>, written: &Written<'_>, style: Style) -> Value {
     expand_with(context, written, style, &mut |reference| {
-        let found = context.scope.borrow().get(reference.name).cloned();
+        let found = context.scope.borrow().get(reference.name);
         found.unwrap_or_else(|| {
             let scope = context.scope.borrow();
             Value::failed(unknown(context, reference, scope.names()))

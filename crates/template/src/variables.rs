@@ -33,10 +33,16 @@ struct Declaration<'c> {
 /// Reads the declarations, settles every value and puts it into the scope.
 pub(crate) fn read<'c>(
     context: &'c Context<'c>,
-    table: Option<&Table<'c>>,
+    table: &Checked<Option<Table<'c>>>,
     given: &Given,
 ) -> Checked<Vec<Variable>> {
-    let fields = table.map(Table::fields).unwrap_or_default();
+    let fields = match table {
+        Ok(table) => table.as_ref().map(Table::fields).unwrap_or_default(),
+        Err(reported) => {
+            context.scope.borrow_mut().fail("var", *reported);
+            return Err(*reported);
+        }
+    };
     let variables = all(fields.iter().map(|field| {
         let variable = declaration(field, given).and_then(|declared| settle(context, &declared, given));
         let text = variable.as_ref().map(|variable| variable.value.clone()).map_err(|reported| *reported);

@@ -2,7 +2,7 @@
 
 use crate::{
     model::HostPath,
-    reader::{Field, field::quoted},
+    reader::{Field, quoted},
     report::{Checked, Diagnostic},
 };
 use kiln_types::ByteSize;
@@ -21,7 +21,7 @@ pub(crate) enum Kind {
 impl Field<'_> {
     /// Reads a size of whole MiB that is at least `least`.
     pub(crate) fn size(&self, least: ByteSize) -> Checked<ByteSize> {
-        let size: ByteSize = self.parse()?;
+        let size: ByteSize = self.quantity("a size", "4GiB")?;
         let title = || format!("`{}` is out of range", self.name);
         if size < least || size > LARGEST {
             return Err(self.wrong(title(), format!("expected {least} to {LARGEST}")));

@@ -5,7 +5,7 @@ use crate::{
     interpolation::{Style, has_reference},
     model::Text,
     names::{Words, listed, nearest},
-    reader::Table,
+    reader::{Table, all, one_line, quoted, scalar, value::described},
     report::{Checked, Diagnostic, Reported},
     scope::{Written, expand},
 };
@@ -23,6 +23,8 @@ pub(crate) struct Field<'c> {
     pub(crate) name: String,
     pub(crate) key: Range<usize>,
     value: &'c Spanned<DeValue<'c>>,
+    /// Whether it is an element of the array of that name.
+    is_element: bool,
 }
 
 impl<'c> Field<'c> {
@@ -32,12 +34,17 @@ impl<'c> Field<'c> {
         key: Range<usize>,
         value: &'c Spanned<DeValue<'c>>,
     ) -> Self {
-        Self { context, name: name.to_owned(), key, value }
+        Self { context, name: name.to_owned(), key, value, is_element: false }
     }
 
     /// Returns the value's place.
     pub(crate) fn span(&self) -> Range<usize> {
         self.value.span()
+    }
+
+    /// Names the value for a message.
+    pub(crate) fn subject(&self) -> String {
+        if self.is_element { format!("an element of `{}`", self.name) } else { format!("`{}`", self.name) }
     }
 
     pub(crate) fn is_table(&self) -> bool {
@@ -102,6 +109,15 @@ impl<'c> Field<'c> {
         })
     }
 
+    /// Reads a quantity: a text of a number and a unit. `example` is one.
+    pub(crate) fn quantity<T: FromStr<Err = ParseError>>(&self, what: &str, example: &str) -> Checked<T> {
+        if self.value.get_ref().is_str() {
+            return self.parse();
+        }
+        let title = format!("`{}` must be {what}, not {}", self.name, described(self.value.get_ref()));
+        Err(self.wrong(title, format!("expected {what} with its unit in quotes: `\"{example}\"`")))
+    }
+
     /// Reads one of an enumeration's words.
     pub(crate) fn word<W: Words>(&self) -> Checked<W> {
         let text = self.string()?;
@@ -136,7 +152,7 @@ impl<'c> Field<'c> {
         };
         number.filter(|number| range.contains(number)).ok_or_else(|| {
             let expected = format!("expected {} to {}", range.start(), range.end());
-            self.wrong(format!("`{}` is out of range", self.name), expected)
+            self.wrong(format!("{} is out of range", self.subject()), expected)
         })
     }
 
@@ -158,7 +174,7 @@ impl<'c> Field<'c> {
     /// Returns the elements of an array, each under the array's name.
     pub(crate) fn items(&self) -> Checked<Vec<Self>> {
         let DeValue::Array(array) = self.value.get_ref() else { return Err(self.wrong_type("an array")) };
-        let item = |value| Field::new(self.context, &self.name, self.key.clone(), value);
+        let item = |value| Self { value, is_element: true, ..self.clone() };
         Ok(array.iter().map(item).collect())
     }
 
@@ -208,72 +224,26 @@ impl<'c> Field<'c> {
     /// Reports that the value has another type than the one expected.
     pub(crate) fn wrong_type(&self, expected: &str) -> Reported {
         let value = self.value.get_ref();
-        let title = format!("`{}` must be {expected}, not {}", self.name, described(value));
+        let title = format!("{} must be {expected}, not {}", self.subject(), described(value));
         let diagnostic = Diagnostic::at(self.span(), title).label(format!("expected {expected}"));
+        let written = one_line(&self.context.text[self.span()]);
         let helped = match (expected, value) {
+            _ if self.context.is_hidden(&self.span()) => None,
             ("a string", DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => {
-                let written = &self.context.text[self.span()];
                 Some(format!("put it in quotes: `\"{written}\"`"))
             }
             ("an integer", DeValue::String(text)) if text.parse::<i64>().is_ok() => {
-                Some(format!("write `{}` without quotes", text))
+                Some(format!("write `{text}` without quotes"))
             }
             ("a boolean", DeValue::String(text)) if text.parse::<bool>().is_ok() => {
-                Some(format!("write `{}` without quotes", text))
+                Some(format!("write `{text}` without quotes"))
             }
-            ("an array", DeValue::String(_)) => {
-                Some(format!("put it in brackets: `[{}]`", one_line(&self.context.text[self.span()])))
-            }
+            ("an array", DeValue::String(_)) => Some(format!("put it in brackets: `[{written}]`")),
             _ => None,
         };
         self.context.report(match helped {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
         })
-    }
-}
-
-/// Collects values, going on after a mistake.
-pub(crate) fn all<T>(values: impl Iterator<Item = Checked<T>>) -> Checked<Vec<T>> {
-    // `collect` alone would stop at the first mistake, before the others are reported.
-    let values: Vec<Checked<T>> = values.collect();
-    values.into_iter().collect()
-}
-
-/// Returns a value of any plain type as text: strings as they are, integers and booleans as written. Else, what
-/// it is.
-pub(crate) fn scalar(value: &DeValue<'_>) -> Result<String, &'static str> {
-    match value {
-        DeValue::String(text) => Ok(text.clone().into_owned()),
-        DeValue::Integer(integer) => Ok(integer.to_string()),
-        DeValue::Boolean(value) => Ok(value.to_string()),
-        other => Err(described(other)),
-    }
-}
-
-/// Quotes a text for a title: on one line, and not too long.
-pub(crate) fn quoted(text: &str) -> String {
-    format!("`{}`", one_line(text))
-}
-
-/// Puts a text on one line of at most 60 characters.
-pub(crate) fn one_line(text: &str) -> String {
-    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = line.char_indices().nth(60) {
-        line.truncate(end);
-        line.push('…');
-    }
-    line
-}
-
-const fn described(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "an integer",
-        DeValue::Float(_) => "a float",
-        DeValue::Boolean(_) => "a boolean",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "an array",
-        DeValue::Table(_) => "a table",
     }
 }

@@ -135,14 +135,19 @@ impl<'c> Table<'c> {
         known.dedup();
         let mut result = Ok(());
         for field in self.fields.iter().filter(|field| !known.contains(&field.name.as_str())) {
-            let kind = if self.span.is_none() && field.is_table() { "table" } else { "key" };
-            let title = format!("unknown {kind} `{}` in {}", field.name, self.title);
+            let is_root = self.span.is_none();
+            let kind = if is_root && field.is_table() { "table" } else { "key" };
+            let known_kind = if is_root { "tables" } else { "keys" };
+            let place = if is_root { String::new() } else { format!(" in {}", self.title) };
+            let title = format!("unknown {kind} `{}`{place}", field.name);
             let diagnostic = Diagnostic::at(field.key.clone(), title).label(format!("no such {kind}"));
             let place = self.elsewhere.iter().find(|(key, _)| *key == field.name);
             let diagnostic = match (place, nearest(&field.name, known.iter().copied())) {
                 (Some((_, place)), _) => diagnostic.help(format!("`{}` is a key of {place}", field.name)),
                 (None, Some(near)) => diagnostic.help(format!("did you mean `{near}`?")),
-                (None, None) => diagnostic.help(format!("known {kind}s: {}", listed(known.iter().copied()))),
+                (None, None) => {
+                    diagnostic.help(format!("known {known_kind}: {}", listed(known.iter().copied())))
+                }
             };
             result = Err(self.report(diagnostic));
         }

@@ -49,7 +49,7 @@ fn path(field: &Field<'_>) -> Checked<String> {
 fn default_path(field: &Field<'_>, format: DiskFormat) -> Checked<String> {
     let scope = field.context.scope.borrow();
     let name = scope.get(IMAGE_NAME).expect("the image's name is settled before the exports are read");
-    Ok(format!("dist/{}.{format}", name.text.clone()?.shown()))
+    Ok(format!("dist/{}.{format}", name.text?.shown()))
 }
 
 /// Takes a path for this export alone.

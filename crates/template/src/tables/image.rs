@@ -48,7 +48,7 @@ pub(crate) fn read(context: &Context<'_>, table: Checked<Option<Table<'_>>>) -> 
 
 fn settled(context: &Context<'_>) -> Checked<Text> {
     let scope = context.scope.borrow();
-    scope.get(IMAGE_NAME).expect("the image's name is settled before the image is read").text.clone()
+    scope.get(IMAGE_NAME).expect("the image's name is settled before the image is read").text
 }
 
 /// Returns the name where none is written.

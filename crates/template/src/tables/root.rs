@@ -22,12 +22,11 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
         Err(reported) => Err(*reported),
     };
     let written_variables = table.optional("variables", |field| field.table("`[variables]`"));
-    let variables =
-        variables::read(context, written_variables.as_ref().ok().and_then(Option::as_ref), &given);
+    let variables = variables::read(context, &written_variables, &given);
     let written_locals = table.optional("locals", |field| field.table("`[locals]`"));
     let mut image = table.optional("image", |field| field.table("`[image]`"));
     let image_name = image::name(context, &mut image, &name);
-    let locals = locals::read(context, written_locals.as_ref().ok().and_then(Option::as_ref), image_name);
+    let locals = locals::read(context, &written_locals, image_name);
     let description = header.and_then(|mut header| {
         let description = header.optional("description", Field::string);
         header.finish()?;
@@ -41,8 +40,7 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
     let image = image::read(context, image);
     let exports = table.or("export", Vec::new(), export::read);
     table.finish()?;
-    written_variables?;
-    written_locals.and(locals)?;
+    locals?;
     Ok(Template {
         name: name?,
         description: description?,

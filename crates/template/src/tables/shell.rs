@@ -35,7 +35,7 @@ pub(crate) fn read(mut table: Table<'_>) -> Checked<ShellStep> {
     let working_directory = table.optional("working_directory", Field::guest_path);
     let user = table.optional("user", Field::account);
     let timeout = table.optional("timeout", |field| {
-        let span: TimeSpan = field.parse()?;
+        let span: TimeSpan = field.quantity("a duration", "10m")?;
         if span.as_duration().is_zero() {
             return Err(field.wrong("`timeout` is out of range", "expected more than nothing"));
         }

@@ -1,5 +1,7 @@
 //! Templates as people write them: right ones, mistaken ones, and ones that nobody would write.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod canonical;
 mod fixtures;
 mod hostile;
 mod secrets;

@@ -61,6 +61,11 @@ fn a_mistaken_declaration_does_not_show_its_default() {
     ] {
         quiet(&head(&format!("{{ default = \"{SECRET}\", {rest} }}")), &inputs(Path::new(".")));
     }
+    let shown = quiet(
+        &head("{ default = 73519.5, sensitive = true, choices = \"73519.5\" }"),
+        &inputs(Path::new(".")),
+    );
+    assert!(!shown.contains("73519"), "{shown}");
     quiet(&head(&format!("{{ default = [\"{SECRET}\"], sensitive = true }}")), &inputs(Path::new(".")));
     quiet(
         &head(&format!("{{ default = \"{SECRET}${{var.x}}\", sensitive = true }}")),

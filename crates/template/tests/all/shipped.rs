@@ -25,7 +25,7 @@ fn every_template_shipped_is_right() {
 }
 
 #[test]
-fn the_default_of_a_variable_is_one_of_its_choices_only() {
+fn a_variable_of_a_template_shipped_takes_its_choices_only() {
     let folder = Path::new("../../templates/debian-web");
     let path = folder.join("template.toml");
     let text = fs_err::read_to_string(&path).unwrap();
