@@ -1,0 +1,157 @@
+//! What the host asks for and what it learns: plain data that both sides share.
+
+/// A disk or a partition of it, named so that no order of detection matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// The disk's serial, as QEMU was given it (virtio-blk keeps 20 bytes).
+    pub serial: String,
+    /// The partition's number; `None` for the whole disk.
+    pub partition: Option<u32>,
+}
+
+/// A file system to mount below the image's root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// What to mount.
+    pub device: Device,
+    /// The kernel's name for the file system: `ext4`, `vfat`.
+    pub filesystem: String,
+    /// Options that the file system itself understands: `umask=0077`.
+    pub options: String,
+    /// Where, as the image sees it: `/` first, then `/boot`, `/boot/efi`.
+    pub path: String,
+    /// Mounts it for reading only.
+    pub read_only: bool,
+}
+
+/// What the chroot gets beside the image's own files. None of it stays in the image.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Setup {
+    /// The network card's settings; `None` leaves the guest without a network.
+    pub network: Option<Network>,
+    /// The host name while steps run; `None` takes the image's `/etc/hostname`.
+    pub hostname: Option<String>,
+    /// Seconds since 1970: the guest's clock, which certificates are checked against. 0 leaves it alone.
+    pub unix_time: u64,
+    /// Random bytes of the host for the kernel's generator; at most 512.
+    pub entropy: Vec<u8>,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup")
+            .field("network", &self.network)
+            .field("hostname", &self.hostname)
+            .field("unix_time", &self.unix_time)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Fixed settings of the one network card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// The card's IPv4 address.
+    pub address: [u8; 4],
+    /// The length of the network's prefix.
+    pub prefix: u8,
+    /// Where everything else goes.
+    pub gateway: [u8; 4],
+    /// Who answers names.
+    pub nameserver: [u8; 4],
+}
+
+impl Network {
+    /// The fixed addresses of QEMU's user network.
+    pub const QEMU_USER: Self =
+        Self { address: [10, 0, 2, 15], prefix: 24, gateway: [10, 0, 2, 2], nameserver: [10, 0, 2, 3] };
+}
+
+/// A program to run in the chroot, in a session of its own.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Exec {
+    /// The program, looked up in `PATH` when it holds no slash, and its arguments.
+    pub argv: Vec<String>,
+    /// Variables over `PATH`, `HOME`, `USER`, `LOGNAME` and `SHELL`, which the agent sets from the image's `/etc/passwd`.
+    pub environment: Vec<(String, String)>,
+    /// An absolute path; `None` is `/`.
+    pub working_directory: Option<String>,
+    /// A name or a number of the image's, with a group perhaps: `app`, `1000`, `app:www-data`. `None` is root.
+    pub user: Option<String>,
+}
+
+impl std::fmt::Debug for Exec {
+    /// Names variables without their values: they may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Exec")
+            .field("argv", &self.argv)
+            .field("environment", &names)
+            .field("working_directory", &self.working_directory)
+            .field("user", &self.user)
+            .finish()
+    }
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal ended it.
+    Signaled(i32),
+}
+
+impl ExitStatus {
+    /// Says whether it exited with 0.
+    #[must_use]
+    pub fn success(self) -> bool {
+        self == Self::Exited(0)
+    }
+}
+
+impl std::fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit status {code}"),
+            Self::Signaled(signal) => match signal_name(*signal) {
+                Some(name) => write!(f, "signal {signal} ({name})"),
+                None => write!(f, "signal {signal}"),
+            },
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL, perhaps the guest ran out of memory",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        _ => return None,
+    })
+}
+
+/// Which of a program's outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The guest, as it introduces itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guest {
+    /// The running kernel's release, like `6.1.0-37-cloud-amd64`.
+    pub kernel: String,
+    /// Seconds from the kernel's start to this answer.
+    pub uptime: f64,
+}

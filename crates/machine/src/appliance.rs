@@ -1,0 +1,30 @@
+//! The small system that the agent runs in: a kernel, this initramfs, the agent as `/init`.
+
+mod initramfs;
+
+pub use initramfs::{ApplianceError, ModuleFile, agent_program, initramfs};
+
+/// The name of the virtio-serial port that the agent listens on.
+pub const PORT: &str = kiln_agent::PORT;
+
+/// Modules that the appliance needs, for `kiln_disk::KernelTree::modules`; those that end in `?` may be missing.
+pub const WANTED_MODULES: &[&str] = &[
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_console",
+    "ext4",
+    "virtio_net?",
+    "virtio_rng?",
+    "vfat?",
+    "nls_cp437?",
+    "nls_iso8859-1?",
+    "nls_ascii?",
+    "nls_utf8?",
+    "af_packet?",
+];
+
+/// Returns the kernel's command line for the appliance.
+#[must_use]
+pub fn command_line() -> String {
+    "console=ttyS0 panic=-1 rdinit=/init loglevel=4".to_owned()
+}

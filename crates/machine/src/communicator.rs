@@ -1,0 +1,6 @@
+//! How Kiln gives orders to a guest.
+
+pub mod agent;
+mod error;
+
+pub use error::AgentError;

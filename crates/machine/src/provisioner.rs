@@ -1,0 +1,12 @@
+//! Steps that change the image, run over the agent.
+//!
+//! A step does not end the guest's processes: call [`AgentSession::end_step`](crate::communicator::agent::AgentSession::end_step) after each.
+
+mod failure;
+mod file;
+mod shell;
+
+pub use failure::{Cause, StepError, StepFailed};
+pub use file::{FileSource, FileStep};
+pub use kiln_agent::Stream;
+pub use shell::{ShellSource, ShellStep};

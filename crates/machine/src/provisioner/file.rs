@@ -1,0 +1,39 @@
+//! A step that puts a file or folder into the image.
+
+use super::StepError;
+use crate::communicator::agent::AgentSession;
+use std::path::PathBuf;
+
+/// A file or folder to put into the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStep {
+    /// The step's name, for errors.
+    pub name: String,
+    /// What to put there.
+    pub source: FileSource,
+    /// An absolute path in the guest. Where it ends with a slash or is a folder, the file or folder goes into it.
+    pub destination: String,
+    /// Permission bits; `None` keeps those of the host's file, and gives content 0644.
+    pub mode: Option<u32>,
+    /// A user of the guest's and perhaps a group: `app`, `1000`, `app:www-data`. `None` is root.
+    pub owner: Option<String>,
+}
+
+/// What a file step puts into the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileSource {
+    /// A file or folder of this host.
+    Path(PathBuf),
+    /// The text of a file.
+    Content(String),
+}
+
+impl FileStep {
+    /// Puts the file or folder there.
+    ///
+    /// # Errors
+    /// When either side cannot read or write.
+    pub async fn run(&self, session: &mut AgentSession) -> Result<(), StepError> {
+        todo!("{session:?}")
+    }
+}
