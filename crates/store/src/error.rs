@@ -7,6 +7,10 @@ use std::{io, path::PathBuf};
 /// An operation on a region that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(
+    clippy::error_impl_error,
+    reason = "a crate has one error, and its path names it: `kiln_store::Error`"
+)]
 pub enum Error {
     /// A location is neither a folder nor a kind of object storage that this build knows.
     #[error("`{location}` is not a place for a region: only folders are supported")]

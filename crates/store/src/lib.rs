@@ -17,11 +17,14 @@ mod error;
 mod frame;
 mod known;
 mod map;
+mod objects;
 mod pack;
 mod page;
 mod read;
 mod region;
 mod snapshot;
+#[cfg(test)]
+mod testing;
 mod versions;
 
 pub use create::{NewSnapshot, Progress};

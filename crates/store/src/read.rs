@@ -1,8 +1,19 @@
 //! Reading snapshots back.
 
-use crate::{BlockMap, Error, FrameRef, Region, Snapshot, Verify};
+use crate::{
+    BlockMap, Error, FrameDecoder, FrameRef, PackId, Region, Snapshot, Verify,
+    frame::{self, BLOCK},
+    snapshot::FOLDER,
+};
 use bytes::Bytes;
+use futures::future::try_join_all;
 use kiln_types::SnapshotId;
+use std::collections::BTreeMap;
+
+/// Returns where a snapshot's block map lies.
+pub(crate) fn map_path(id: SnapshotId) -> String {
+    format!("{FOLDER}/{id}/map")
+}
 
 impl Region {
     /// Reads the record of a snapshot.
@@ -10,8 +21,8 @@ impl Region {
     /// # Errors
     /// [`Error::SnapshotNotFound`], or when the region cannot be read.
     pub async fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, Error> {
-        let _ = id;
-        todo!()
+        let newest = self.versions(FOLDER).newest(&id.to_string()).await?;
+        newest.map(|version| version.record).ok_or(Error::SnapshotNotFound { id })
     }
 
     /// Reads the records of all snapshots, by start time and then id.
@@ -19,25 +30,36 @@ impl Region {
     /// # Errors
     /// When the region cannot be read.
     pub async fn snapshots(&self) -> Result<Vec<Snapshot>, Error> {
-        todo!()
+        let all = self.versions(FOLDER).all::<Snapshot>().await?;
+        let mut snapshots = all.into_iter().map(|(_, version)| version.record).collect::<Vec<_>>();
+        snapshots.sort_by_key(|snapshot| (snapshot.start_time, snapshot.snapshot_id));
+        Ok(snapshots)
     }
 
-    /// Reads the block map of a snapshot.
+    /// Reads the block map of a published snapshot.
     ///
     /// # Errors
     /// [`Error::SnapshotNotFound`], [`Error::Damaged`], or when the region cannot be read.
     pub async fn block_map(&self, id: SnapshotId) -> Result<BlockMap, Error> {
-        let _ = id;
-        todo!()
+        let record = self.snapshot(id).await?;
+        let path = map_path(id);
+        let damaged = |what: &str| Error::Damaged { path: path.clone(), what: what.to_owned() };
+        let bytes = self.read_object(&path).await?.ok_or_else(|| damaged("it is missing"))?;
+        let map = BlockMap::decode(&path, &bytes)?;
+        if map.lineage.last() != Some(&id) || map.size != record.kiln.size {
+            return Err(damaged("it is the map of another snapshot"));
+        }
+        Ok(map)
     }
 
-    /// Reads one frame as it lies in its pack: an unverified zstd frame, to be copied or decoded.
+    /// Reads one frame as it lies in its pack, to be copied or decoded. Its headers are checked: it is one whole zstd
+    /// frame of one block; that it holds the right block is for [`FrameDecoder::decode`] to say.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the pack is too short, or when the region cannot be read.
+    /// [`Error::Damaged`] when no frame lies there, or when the region cannot be read.
     pub async fn read_frame(&self, frame: &FrameRef) -> Result<Bytes, Error> {
-        let _ = frame;
-        todo!()
+        let frames = self.read_frames(std::slice::from_ref(frame)).await?;
+        Ok(frames.into_iter().next().unwrap_or_default())
     }
 
     /// Reads many frames, answered in the order asked for; neighbours in a pack are read at once. All of them are
@@ -46,8 +68,24 @@ impl Region {
     /// # Errors
     /// As [`Region::read_frame`].
     pub async fn read_frames(&self, frames: &[FrameRef]) -> Result<Vec<Bytes>, Error> {
-        let _ = frames;
-        todo!()
+        let mut packs = BTreeMap::<PackId, Vec<usize>>::new();
+        for (at, frame) in frames.iter().enumerate() {
+            packs.entry(frame.pack).or_default().push(at);
+        }
+        let reads = packs.into_iter().map(async |(pack, places)| {
+            let wanted = places.iter().filter_map(|at| frames.get(*at));
+            let ranges = wanted.map(|frame| frame.offset..frame.offset.saturating_add(frame.length.into()));
+            let bytes = self.read_ranges(&pack.path(), &ranges.collect::<Vec<_>>()).await?;
+            Ok::<_, Error>(places.into_iter().zip(bytes))
+        });
+        let mut answers = vec![Bytes::new(); frames.len()];
+        for (at, bytes) in try_join_all(reads).await?.into_iter().flatten() {
+            answers[at] = bytes;
+        }
+        for (reference, bytes) in frames.iter().zip(&answers) {
+            frame::check_headers(reference, bytes)?;
+        }
+        Ok(answers)
     }
 
     /// Reads and decodes one block of [`kiln_types::BLOCK_SIZE`] bytes.
@@ -55,7 +93,9 @@ impl Region {
     /// # Errors
     /// [`Error::Damaged`] when the frame or the block is not what was stored, or when the region cannot be read.
     pub async fn read_block(&self, frame: &FrameRef, verify: Verify) -> Result<Vec<u8>, Error> {
-        let _ = (frame, verify);
-        todo!()
+        let bytes = self.read_frame(frame).await?;
+        let mut block = vec![0; BLOCK];
+        FrameDecoder::new().decode(frame, &bytes, verify, &mut block)?;
+        Ok(block)
     }
 }

@@ -1,7 +1,14 @@
 //! The record of a snapshot, in the shape of EC2's DescribeSnapshots.
 
+use crate::{BlockMap, frame::BLOCK};
 use kiln_types::{AccountId, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
+
+/// The folder of snapshots: maps, and records as [`crate::Versions`] keeps them.
+pub(crate) const FOLDER: &str = "snapshots";
+
+/// What EC2 answers where a snapshot was made from no volume of its own.
+const NO_VOLUME: &str = "vol-ffffffff";
 
 /// A key and a value that people attach to snapshots and images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +91,43 @@ pub struct SnapshotKiln {
     pub new_blocks: u64,
     /// Bytes that this snapshot added to the region's packs.
     pub stored_bytes: u64,
+}
+
+/// What was counted while a snapshot was made.
+pub(crate) struct Counts {
+    pub(crate) changed: u64,
+    pub(crate) new: u64,
+    pub(crate) stored_bytes: u64,
+}
+
+impl Snapshot {
+    /// The record of a snapshot whose blocks are all stored; its owner, parent and texts are to be filled in.
+    pub(crate) fn completed(id: SnapshotId, map: &BlockMap, counts: &Counts, start: Timestamp) -> Self {
+        let kiln = SnapshotKiln {
+            size: map.size,
+            data_blocks: map.data().count() as u64,
+            changed_blocks: counts.changed,
+            new_blocks: counts.new,
+            stored_bytes: counts.stored_bytes,
+        };
+        Self {
+            snapshot_id: id,
+            parent_snapshot_id: None,
+            volume_id: NO_VOLUME.to_owned(),
+            volume_size: map.volume_gib,
+            state: SnapshotState::Completed,
+            start_time: start,
+            completion_time: Some(Timestamp::now()),
+            progress: "100%".to_owned(),
+            owner_id: AccountId::LOCAL,
+            description: String::new(),
+            encrypted: false,
+            storage_tier: "standard".to_owned(),
+            full_snapshot_size_in_bytes: map.entries.len() as u64 * BLOCK as u64,
+            tags: Vec::new(),
+            kiln,
+        }
+    }
 }
 
 /// The answer of DescribeSnapshots.

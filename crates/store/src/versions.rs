@@ -1,22 +1,34 @@
 //! Records that change by numbered versions, each made with a create-only put.
+//!
+//! ```text
+//! <folder>/<name>/00000001.json     never changed once written
+//! <folder>/<name>/00000002.json     the newest is the record
+//! ```
+//! A folder and S3 have the create-only put in common, and neither has to offer an update-if-unchanged: two writers
+//! that read version 1 both try to write version 2, and one of them is told that it was too late.
 
 use crate::{Error, Region};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
 
-/// A folder of records, each of them a folder of versions: `snapshots/<name>/00000001.json`.
+/// Records that are read at the same time: hides the latency of object storage, and is few file handles.
+const READS_AT_ONCE: usize = 32;
+
+/// A folder of records, each of them a folder of versions.
 #[derive(Debug, Clone)]
 pub struct Versions {
     pub(crate) region: Region,
     pub(crate) folder: String,
 }
 
-/// Whether a version was written.
+/// Whether an object was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Put {
     /// It was, and is durable.
     Done,
-    /// Another writer made a version with this number first; nothing was written.
+    /// Another writer made an object of this name first; nothing was written.
     Taken,
 }
 
@@ -35,8 +47,11 @@ impl Versions {
     /// # Errors
     /// When the object store fails; the version may then be there or not.
     pub async fn put<T: Serialize>(&self, name: &str, number: u32, record: &T) -> Result<Put, Error> {
-        let _ = (name, number, record);
-        todo!()
+        let path = self.path(name, number);
+        let mut json = serde_json::to_vec_pretty(record)
+            .map_err(|source| Error::Record { path: path.clone(), source })?;
+        json.push(b'\n');
+        self.region.create_object(&path, json.into()).await
     }
 
     /// Reads the newest version of a record, if there is one.
@@ -44,8 +59,16 @@ impl Versions {
     /// # Errors
     /// When the object store fails or the record is damaged.
     pub async fn newest<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Versioned<T>>, Error> {
-        let _ = name;
-        todo!()
+        let folder = format!("{}/{name}", self.folder);
+        let objects = self.region.list_objects(&folder).await?;
+        let numbers = objects.iter().filter_map(|object| {
+            let (owner, number) = split_path(object.location.as_ref(), &self.folder)?;
+            (owner == name).then_some(number)
+        });
+        match numbers.max() {
+            Some(number) => self.read(name, number).await,
+            None => Ok(None),
+        }
     }
 
     /// Reads the newest version of every record, by name.
@@ -53,6 +76,88 @@ impl Versions {
     /// # Errors
     /// When the object store fails or a record is damaged.
     pub async fn all<T: DeserializeOwned>(&self) -> Result<Vec<(String, Versioned<T>)>, Error> {
-        todo!()
+        let objects = self.region.list_objects(&self.folder).await?;
+        let mut newest = BTreeMap::<String, u32>::new();
+        for object in &objects {
+            if let Some((name, number)) = split_path(object.location.as_ref(), &self.folder) {
+                let known = newest.entry(name.to_owned()).or_default();
+                *known = number.max(*known);
+            }
+        }
+        let reads = newest.into_iter().map(async |(name, number)| {
+            let read = self.read(&name, number).await?;
+            Ok::<_, Error>(read.map(|version| (name, version)))
+        });
+        // A record that went away between the listing and the read is simply not there.
+        stream::iter(reads).buffered(READS_AT_ONCE).try_filter_map(async |read| Ok(read)).try_collect().await
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        number: u32,
+    ) -> Result<Option<Versioned<T>>, Error> {
+        let path = self.path(name, number);
+        let Some(bytes) = self.region.read_record(&path).await? else {
+            return Ok(None);
+        };
+        let record = serde_json::from_slice(&bytes).map_err(|source| Error::Record { path, source })?;
+        Ok(Some(Versioned { number, record }))
+    }
+
+    fn path(&self, name: &str, number: u32) -> String {
+        format!("{}/{name}/{number:08}.json", self.folder)
+    }
+}
+
+/// Takes `<folder>/<name>/<number>.json` apart; other objects of the folder are none of ours.
+fn split_path<'p>(path: &'p str, folder: &str) -> Option<(&'p str, u32)> {
+    let (name, file) = path.strip_prefix(folder)?.strip_prefix('/')?.rsplit_once('/')?;
+    let digits = file.strip_suffix(".json")?;
+    let valid = digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit());
+    let number = digits.parse().ok().filter(|_| valid)?;
+    Some((name, number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn the_newest_version_is_the_record_and_none_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        for region in [testing::region_in(folder.path()).await, testing::region_in_memory().await] {
+            let versions = region.versions("things");
+            assert_eq!(versions.newest::<String>("a/b").await.unwrap(), None);
+            assert_eq!(versions.put("a/b", 1, &"one").await.unwrap(), Put::Done);
+            assert_eq!(versions.put("a/b", 1, &"other").await.unwrap(), Put::Taken);
+            assert_eq!(versions.put("a/b", 2, &"two").await.unwrap(), Put::Done);
+            assert_eq!(versions.put("a/bc", 9, &"nine").await.unwrap(), Put::Done);
+            let two = Versioned { number: 2, record: "two".to_owned() };
+            assert_eq!(versions.newest("a/b").await.unwrap(), Some(two.clone()));
+            let nine = Versioned { number: 9, record: "nine".to_owned() };
+            let all = versions.all::<String>().await.unwrap();
+            assert_eq!(all, [("a/b".to_owned(), two), ("a/bc".to_owned(), nine)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn of_many_writers_of_a_version_one_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let versions = testing::region_in(folder.path()).await.versions("things");
+        let puts = (0..16).map(async |writer| versions.put("a", 1, &writer).await);
+        let done = futures::future::join_all(puts).await;
+        assert_eq!(done.iter().filter(|put| matches!(put, Ok(Put::Done))).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let versions = testing::region_in(folder.path()).await.versions("things");
+        assert_eq!(versions.put("a", 1, &"one").await.unwrap(), Put::Done);
+        fs_err::write(folder.path().join("things/a/00000001.json"), "{").unwrap();
+        let error = versions.newest::<String>("a").await.unwrap_err();
+        assert_eq!(error.to_string(), "things/a/00000001.json is not a valid record");
     }
 }
