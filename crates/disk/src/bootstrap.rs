@@ -182,11 +182,9 @@ fn arguments(bootstrap: &Bootstrap) -> Result<Vec<String>, Error> {
     ];
     arguments.extend(bootstrap.apt_keyring.iter().map(|keyring| format!("--keyring={}", keyring.display())));
     arguments.extend([bootstrap.suite.clone(), "-".to_owned()]);
-    match &bootstrap.mirror {
-        Some(mirror) => arguments.push(mirror.clone()),
-        None => {
-            arguments.extend(sources::lines_of_host(Path::new("/etc/apt"), &bootstrap.suite, &components)?)
-        }
-    }
+    arguments.extend(match &bootstrap.mirror {
+        Some(mirror) => vec![mirror.clone()],
+        None => sources::lines_of_host(Path::new("/etc/apt"), &bootstrap.suite, &components)?,
+    });
     Ok(arguments)
 }

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 /// What went wrong with a disk, a kernel or a bootstrap.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(
+    clippy::error_impl_error,
+    reason = "a crate has one error, and its path names it: `kiln_disk::Error`"
+)]
 pub enum Error {
     /// A file of the host could not be read or written.
     #[error("cannot {action}")]

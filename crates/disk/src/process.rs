@@ -214,7 +214,7 @@ mod tests {
         let mut lines = Vec::new();
         let never = AtomicBool::new(false);
         let result = run(&mut sh("echo one; printf '1%%\\r2%%\\n' >&2; exit 3"), &SH, &never, &mut |line| {
-            lines.push(line.to_owned())
+            lines.push(line.to_owned());
         });
         assert_eq!(lines, ["one", "2%"]);
         assert!(

@@ -84,7 +84,7 @@ impl Tree {
                 Err(e) => Err(self.error(name, e)),
             },
             Inner::Folder => match fs_err::metadata(self.host(name)) {
-                Ok(metadata) => Ok(metadata.is_file().then(|| metadata.len())),
+                Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(e) => Err(self.error(name, e)),
             },

@@ -47,12 +47,9 @@ pub(super) fn script(bootstrap: &Bootstrap, geometry: &Geometry, identity: &Iden
         ("root_kib", &(geometry.root.size >> 10).to_string()),
         ("host_name", &bootstrap.hostname),
     ];
-    let mut script = String::new();
-    for (name, value) in values {
-        // In single quotes everything is itself but the quote.
-        script += &format!("{name}='{}'\n", value.replace('\'', "'\\''"));
-    }
-    script + include_str!("hook.sh")
+    // In single quotes everything is itself but the quote.
+    let assignments = values.map(|(name, value)| format!("{name}='{}'\n", value.replace('\'', "'\\''")));
+    assignments.concat() + include_str!("hook.sh")
 }
 
 #[cfg(test)]

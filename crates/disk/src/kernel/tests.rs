@@ -57,12 +57,8 @@ fn dependencies_come_first() -> Result {
 #[test]
 fn endless_chains_are_refused() -> Result {
     let folder = tempfile::tempdir()?;
-    let mut dep = String::new();
-    let mut files = Vec::new();
-    for n in 0..200 {
-        dep += &format!("kernel/m{n}.ko: kernel/m{}.ko\n", n + 1);
-        files.push(format!("kernel/m{n}.ko"));
-    }
+    let dep: String = (0..200).map(|n| format!("kernel/m{n}.ko: kernel/m{}.ko\n", n + 1)).collect();
+    let files: Vec<_> = (0..200).map(|n| format!("kernel/m{n}.ko")).collect();
     let mut files: Vec<_> = files.iter().map(|name| (name.as_str(), "\x7fELF")).collect();
     files.push(("modules.dep", &dep));
     let kernel = tree(folder.path(), &files)?;

@@ -116,14 +116,10 @@ fn uuid(bytes: &[u8]) -> Option<String> {
     if bytes.iter().all(|byte| *byte == 0) {
         return None;
     }
-    let mut text = String::with_capacity(36);
-    for (index, byte) in bytes.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text += &format!("{byte:02x}");
-    }
-    Some(text)
+    let digits = |range: std::ops::Range<usize>| -> String {
+        bytes[range].iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    Some([0..4, 4..6, 6..8, 8..10, 10..16].map(digits).join("-"))
 }
 
 /// FAT's serial number as `1A2B-3C4D`.

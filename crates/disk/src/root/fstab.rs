@@ -109,27 +109,26 @@ fn is_mount_point(path: &str) -> bool {
         && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
+/// Finds the partition that a table's first field means.
 fn find<'a>(what: &str, layout: &'a Layout) -> Option<&'a Partition> {
-    let by = |field: fn(&Partition) -> Option<&String>, value: &str| {
-        let value = value.trim_matches('"').to_owned();
-        layout
-            .partitions
-            .iter()
-            .find(|partition| field(partition).is_some_and(|have| have.eq_ignore_ascii_case(&value)))
+    let value = |tag: &str| {
+        let folder = format!("/dev/disk/by-{}/", tag.to_ascii_lowercase());
+        let tagged = what.strip_prefix(tag).and_then(|rest| rest.strip_prefix('='));
+        tagged.or_else(|| what.strip_prefix(&folder)).map(|value| value.trim_matches('"'))
     };
-    let keys: [(&str, &str, fn(&Partition) -> Option<&String>); 4] = [
-        ("UUID=", "/dev/disk/by-uuid/", |partition| partition.uuid.as_ref()),
-        ("LABEL=", "/dev/disk/by-label/", |partition| partition.label.as_ref()),
-        ("PARTUUID=", "/dev/disk/by-partuuid/", |partition| partition.partuuid.as_ref()),
-        ("PARTLABEL=", "/dev/disk/by-partlabel/", |partition| partition.partlabel.as_ref()),
-    ];
-    for (tag, folder, field) in keys {
-        if let Some(value) = what.strip_prefix(tag).or_else(|| what.strip_prefix(folder)) {
-            return by(field, value);
-        }
-    }
-    let number = device_number(what)?;
-    layout.partitions.iter().find(|partition| partition.number == Some(number))
+    let (uuid, label) = (value("UUID"), value("LABEL"));
+    let (partuuid, partlabel) = (value("PARTUUID"), value("PARTLABEL"));
+    let number = device_number(what);
+    let is = |have: Option<&String>, wanted: Option<&str>| {
+        have.zip(wanted).is_some_and(|(have, wanted)| have.eq_ignore_ascii_case(wanted))
+    };
+    layout.partitions.iter().find(|partition| {
+        is(partition.uuid.as_ref(), uuid)
+            || is(partition.label.as_ref(), label)
+            || is(partition.partuuid.as_ref(), partuuid)
+            || is(partition.partlabel.as_ref(), partlabel)
+            || number.is_some() && partition.number == number
+    })
 }
 
 /// The partition's number in `/dev/sda1`, `/dev/vda1`, `/dev/xvda1` or `/dev/nvme0n1p1`: the first disk's names.

@@ -30,7 +30,7 @@ impl OsRelease {
     pub(super) fn parse(text: &str) -> Self {
         let value = |key: &str| {
             let lines = text.lines().filter_map(|line| line.trim().split_once('='));
-            let (_, value) = lines.filter(|(name, _)| *name == key).last()?;
+            let (_, value) = lines.rev().find(|(name, _)| *name == key)?;
             let quote = |c| matches!(c, '"' | '\'');
             Some(value.trim_matches(quote).to_owned())
         };
