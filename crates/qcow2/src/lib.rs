@@ -17,6 +17,8 @@ mod format;
 mod gate;
 mod header;
 mod import;
+#[cfg(test)]
+mod oracle;
 mod probe;
 mod qemu_img;
 mod raw;

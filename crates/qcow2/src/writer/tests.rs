@@ -1,1 +1,169 @@
-//! Tests.
+use super::*;
+use crate::oracle::{Random, qemu_img};
+use anyhow::{Result, ensure};
+use proptest::prelude::*;
+use std::path::Path;
+
+/// Clusters of a volume: `None` is unallocated.
+type Clusters = Vec<(u64, Content, Vec<u8>)>;
+
+/// Writes a file of the clusters and lets QEMU check it and compare it with the volume it must be.
+fn judge(size: u64, cluster_bits: u32, compression: Compression, clusters: &Clusters) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let described: Vec<_> = clusters.iter().map(|(index, content, _)| (*index, *content)).collect();
+    let layout = Layout::new(size, cluster_bits, compression, described)?;
+    let mut writer = Writer::start(&layout, Vec::new())?;
+    let of = |wanted: fn(&Content) -> bool| clusters.iter().filter(move |(_, content, _)| wanted(content));
+    for (_, _, bytes) in of(|content| matches!(content, Content::Frame(_))) {
+        writer.frame(&encode(compression, bytes)?)?;
+    }
+    for (_, _, bytes) in of(|content| matches!(content, Content::Plain)) {
+        writer.plain(bytes)?;
+    }
+    let file = writer.finish()?;
+    ensure!(u64::try_from(file.len())? == layout.file_size(), "the size foretold is the size written");
+    fs_err::write(folder.path().join("out.qcow2"), &file)?;
+    raw(&folder.path().join("want.raw"), size, cluster_bits, clusters)?;
+    qemu_img(folder.path(), "check -f qcow2 out.qcow2")?;
+    qemu_img(folder.path(), "compare -f qcow2 -F raw out.qcow2 want.raw")?;
+    let info = qemu_img(folder.path(), "info -f qcow2 --output=json out.qcow2")?;
+    ensure!(info.contains(&format!("\"virtual-size\": {size},")), "{info}");
+    ensure!(info.contains(&format!("\"cluster-size\": {},", 1_u64 << cluster_bits)), "{info}");
+    Ok(file)
+}
+
+fn raw(path: &Path, size: u64, cluster_bits: u32, clusters: &Clusters) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    let file = fs_err::File::create(path)?;
+    for (index, content, bytes) in clusters {
+        if *content != Content::Zero {
+            file.file().write_all_at(bytes, index << cluster_bits)?;
+        }
+    }
+    file.set_len(size)?;
+    Ok(())
+}
+
+fn encode(compression: Compression, bytes: &[u8]) -> Result<Vec<u8>> {
+    match compression {
+        Compression::Zstd => Ok(zstd::bulk::compress(bytes, 1)?),
+        Compression::Deflate => {
+            use std::io::Write;
+            let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes)?;
+            Ok(encoder.finish()?)
+        }
+    }
+}
+
+/// Random clusters of all kinds.
+fn clusters(size: u64, cluster_bits: u32, compression: Compression, random: &mut Random) -> Result<Clusters> {
+    let cluster = usize::try_from(1_u64 << cluster_bits)?;
+    let mut all = Vec::new();
+    for index in 0..size.div_ceil(1 << cluster_bits) {
+        let mut bytes = random.bytes(cluster);
+        let end = usize::try_from(size - (index << cluster_bits)).unwrap_or(cluster).min(cluster);
+        bytes[end..].fill(0);
+        let content = match random.below(6) {
+            0 | 1 => continue,
+            2 => Content::Zero,
+            3 => Content::Plain,
+            _ => {
+                let length = encode(compression, &bytes)?.len();
+                if length < cluster { Content::Frame(u32::try_from(length)?) } else { Content::Plain }
+            }
+        };
+        all.push((index, content, bytes));
+    }
+    Ok(all)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn qemu_reads_what_is_written(
+        seed: u64,
+        sectors in 1_u64..9_000,
+        cluster_bits in prop::sample::select(vec![9_u32, 12, 16, 19, 21]),
+        deflate: bool,
+    ) {
+        let compression = if deflate { Compression::Deflate } else { Compression::Zstd };
+        let size = sectors * 512;
+        let clusters = clusters(size, cluster_bits, compression, &mut Random(seed)).unwrap();
+        let judged = judge(size, cluster_bits, compression, &clusters);
+        prop_assert!(judged.is_ok(), "{:?}", judged.err());
+    }
+}
+
+#[test]
+fn a_sparse_volume_of_1_tib_costs_its_data() -> Result<()> {
+    let mut random = Random(1);
+    let mut clusters = Vec::new();
+    for index in [0, 1, 70_000, 2_097_151] {
+        let bytes = random.bytes(1 << 19);
+        let length = encode(Compression::Zstd, &bytes)?.len();
+        clusters.push((index, Content::Frame(u32::try_from(length)?), bytes));
+    }
+    let file = judge(1 << 40, 19, Compression::Zstd, &clusters)?;
+    ensure!(file.len() < 6 << 20, "{} bytes", file.len());
+    Ok(())
+}
+
+#[test]
+fn an_empty_volume() -> Result<()> {
+    judge(512, 19, Compression::Zstd, &Vec::new()).map(drop)
+}
+
+/// Any change here is a change of the bytes that exports have: the same snapshot must give the same file.
+#[test]
+fn the_bytes_are_pinned() -> Result<()> {
+    let frame = encode(Compression::Zstd, &[7; 4096])?;
+    let clusters = vec![
+        (1, Content::Frame(u32::try_from(frame.len())?), vec![7; 4096]),
+        (3, Content::Plain, vec![8; 4096]),
+        (4, Content::Zero, Vec::new()),
+    ];
+    let file = judge(40_960, 12, Compression::Zstd, &clusters)?;
+    let words = |at: usize, count: usize| -> Vec<String> {
+        file[at..at + count * 8].chunks_exact(8).map(|word| format!("{:016x}", word_of(word))).collect()
+    };
+    ensure!(file.len() == 7 * 4096);
+    // Refcount table, refcounts of seven clusters, L1, L2.
+    ensure!(words(4096, 2) == ["0000000000002000", "0000000000000000"]);
+    ensure!(words(8192, 2) == ["0001000100010001", "0001000100010000"]);
+    ensure!(words(12_288, 1) == ["8000000000004000"]);
+    let l2 =
+        ["0000000000000000", "4000000000005000", "0000000000000000", "8000000000006000", "0000000000000001"];
+    ensure!(words(16_384, 5) == l2, "{:?}", words(16_384, 5));
+    Ok(())
+}
+
+fn word_of(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+#[test]
+fn what_was_not_laid_out_is_refused() {
+    let zstd = Compression::Zstd;
+    assert!(Layout::new(0, 16, zstd, Vec::new()).is_err());
+    assert!(Layout::new(513, 16, zstd, Vec::new()).is_err());
+    assert!(Layout::new(65_536, 16, zstd, vec![(1, Content::Plain)]).is_err(), "beyond the end");
+    assert!(Layout::new(1 << 20, 16, zstd, vec![(1, Content::Plain), (1, Content::Plain)]).is_err(), "twice");
+    assert!(Layout::new(1 << 20, 16, zstd, vec![(1, Content::Frame(65_536))]).is_err(), "a frame too long");
+
+    let layout = Layout::new(1 << 20, 16, zstd, vec![(1, Content::Frame(100)), (2, Content::Plain)]).unwrap();
+    let mut writer = Writer::start(&layout, Vec::new()).unwrap();
+    assert!(writer.frame(&[0; 99]).is_err(), "another length");
+    assert!(writer.plain(&[0; 65_536]).is_err(), "before the frames");
+    writer.frame(&[0; 100]).unwrap();
+    assert!(writer.frame(&[0; 100]).is_err(), "one too many");
+    assert!(writer.finish().is_err(), "the plain cluster is missing");
+}
+
+#[test]
+fn frames_that_overflow_a_refcount_are_refused() {
+    let tiny = (0..70_000).map(|index| (index, Content::Frame(20))).collect();
+    let layout = Layout::new(70_000 << 21, 21, Compression::Zstd, tiny).unwrap();
+    assert!(Writer::start(&layout, Vec::new()).is_err());
+}
