@@ -3,10 +3,7 @@
 //! **Invariant:** decides nothing; leaves nothing of itself in the image.
 
 mod model;
-mod protocol_error;
+pub mod protocol;
 
 pub use model::{Device, Exec, ExitStatus, Guest, Mount, Network, Setup, Stream};
-pub use protocol_error::ProtocolError;
-
-/// The name of the virtio-serial port that the agent listens on.
-pub const PORT: &str = "org.kiln.agent.0";
+pub use protocol::{PORT, ProtocolError};

@@ -153,5 +153,5 @@ pub struct Guest {
     /// The running kernel's release, like `6.1.0-37-cloud-amd64`.
     pub kernel: String,
     /// Seconds from the kernel's start to this answer.
-    pub uptime: f64,
+    pub uptime: std::time::Duration,
 }
