@@ -6,6 +6,10 @@ use kiln_types::{DeviceName, ImageId, ImageName, SnapshotId};
 /// has them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(
+    clippy::error_impl_error,
+    reason = "a crate has one error, and its path names it: `kiln_catalog::Error`"
+)]
 pub enum Error {
     /// The region could not be read or written.
     #[error("the region could not be read or written")]
@@ -81,6 +85,16 @@ pub enum Error {
         /// The name as it was given.
         name: String,
     },
+    /// The image is registered, and the one it replaces is still there.
+    #[error("Image '{id}' is registered, and '{replaced}', which it replaces, could not be deregistered")]
+    Replaced {
+        /// The new image.
+        id: ImageId,
+        /// The image that lost its name.
+        replaced: ImageId,
+        /// What the region said.
+        source: Box<kiln_store::Error>,
+    },
     /// Another writer took this registration for dead and ended it.
     #[error("The registration of image '{id}' was ended by another that wanted the same name")]
     RegistrationEnded {
@@ -94,7 +108,7 @@ impl Error {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Store(_) => "InternalError",
+            Self::Store(_) | Self::Replaced { .. } => "InternalError",
             Self::NameDuplicate { .. } => "InvalidAMIName.Duplicate",
             Self::SnapshotNotFound { .. } => "InvalidSnapshotID.NotFound",
             Self::NoRootSnapshot

@@ -38,6 +38,13 @@ impl ImageState {
     }
 }
 
+impl ImageState {
+    /// Says whether an image in this state holds its name.
+    pub(crate) const fn holds_name(&self) -> bool {
+        matches!(self, Self::Pending | Self::Available)
+    }
+}
+
 /// Why an image is in its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -11,7 +11,10 @@ mod catalog;
 mod error;
 mod image;
 mod mapping;
+mod name;
 mod new_image;
+mod records;
+mod resolve;
 
 pub use catalog::{Catalog, ImageQuery};
 pub use error::Error;

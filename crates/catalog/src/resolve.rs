@@ -1,0 +1,115 @@
+//! From what a registration asks for to what its record says: defaults filled in, refusals in EC2's words.
+
+use crate::{
+    BlockDevice, BlockDeviceMapping, EbsBlockDevice, Error, Image, ImageKiln, ImageState, NewBlockDevice,
+    NewEbs, NewImage, VirtualizationType,
+};
+use kiln_store::Region;
+use kiln_types::{AccountId, Architecture, DeviceName, ImageId, ImageName, RootDeviceType, Timestamp};
+use std::collections::HashSet;
+
+/// Instance store volumes that EC2 has names for.
+const EPHEMERALS: u32 = 24;
+
+impl Image {
+    /// An image of which nothing is known but its id, name and owner; all else as a minimal RegisterImage answers.
+    pub(crate) fn empty(id: ImageId, name: ImageName, owner: AccountId, state: ImageState) -> Self {
+        Self {
+            image_id: id,
+            image_location: format!("{owner}/{name}"),
+            name,
+            description: None,
+            state,
+            owner_id: owner,
+            public: false,
+            creation_date: Timestamp::now(),
+            image_type: "machine".to_owned(),
+            architecture: Architecture::X86_64,
+            root_device_type: RootDeviceType::Ebs,
+            root_device_name: DeviceName::root(),
+            block_device_mappings: Vec::new(),
+            virtualization_type: VirtualizationType::Hvm,
+            boot_mode: None,
+            ena_support: true,
+            hypervisor: "xen".to_owned(),
+            platform_details: "Linux/UNIX".to_owned(),
+            usage_operation: "RunInstances".to_owned(),
+            deregistration_protection: "disabled".to_owned(),
+            tags: Vec::new(),
+            kiln: ImageKiln::default(),
+        }
+    }
+}
+
+/// Makes the record of a new image, or says in EC2's words why it cannot be.
+pub(crate) async fn resolve(
+    region: &Region,
+    id: ImageId,
+    new: NewImage,
+    state: ImageState,
+) -> Result<Image, Error> {
+    let mut devices = HashSet::new();
+    let mut mappings = Vec::with_capacity(new.mappings.len());
+    for mapping in new.mappings {
+        let device_name = mapping.device_name;
+        if !devices.insert(device_name.clone()) {
+            return Err(Error::DeviceDuplicate { device: device_name });
+        }
+        let device = match mapping.device {
+            NewBlockDevice::Ebs(ebs) => BlockDevice::Ebs(volume(region, &device_name, &ebs).await?),
+            NewBlockDevice::VirtualName(name) => BlockDevice::VirtualName(ephemeral(&device_name, name)?),
+            NewBlockDevice::NoDevice => BlockDevice::NoDevice(String::new()),
+        };
+        mappings.push(BlockDeviceMapping { device_name, device });
+    }
+    let root = mappings.iter().find(|mapping| mapping.device_name == new.root_device_name);
+    if !matches!(root.map(|root| &root.device), Some(BlockDevice::Ebs(ebs)) if ebs.snapshot_id.is_some()) {
+        return Err(Error::NoRootSnapshot);
+    }
+    Ok(Image {
+        description: new.description,
+        architecture: new.architecture,
+        root_device_name: new.root_device_name,
+        block_device_mappings: mappings,
+        boot_mode: new.boot_mode,
+        tags: new.tags,
+        kiln: new.kiln,
+        ..Image::empty(id, new.name, new.owner, state)
+    })
+}
+
+async fn volume(region: &Region, device: &DeviceName, ebs: &NewEbs) -> Result<EbsBlockDevice, Error> {
+    let volume_size = match (ebs.snapshot_id, ebs.volume_size) {
+        (None, None) => return Err(Error::VolumeWithoutSize { device: device.clone() }),
+        (None, Some(size)) => size,
+        (Some(id), size) => {
+            let least = match region.snapshot(id).await {
+                Ok(snapshot) => snapshot.volume_size,
+                Err(kiln_store::Error::SnapshotNotFound { id }) => {
+                    return Err(Error::SnapshotNotFound { id });
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match size {
+                Some(size) if size < least => {
+                    return Err(Error::VolumeTooSmall { size, snapshot: id, least });
+                }
+                size => size.unwrap_or(least),
+            }
+        }
+    };
+    Ok(EbsBlockDevice {
+        snapshot_id: ebs.snapshot_id,
+        volume_size,
+        volume_type: ebs.volume_type,
+        iops: ebs.iops,
+        throughput: ebs.throughput,
+        delete_on_termination: ebs.delete_on_termination,
+        encrypted: false,
+    })
+}
+
+fn ephemeral(device: &DeviceName, name: String) -> Result<String, Error> {
+    let known = (0..EPHEMERALS).any(|number| name == format!("ephemeral{number}"));
+    if known { Ok(name) } else { Err(Error::VirtualName { name, device: device.clone() }) }
+}
