@@ -1,5 +1,27 @@
 //! Machines: QEMU, the appliance that the agent runs in, and steps over it.
+//!
+//! **Invariant:** a machine listens on no address; its connections are socket pairs that QEMU inherits. Whatever kills
+//! `kiln`, its QEMU dies too.
 
+mod accelerator;
 pub mod appliance;
+mod command;
 pub mod communicator;
+pub mod config;
+mod console;
+mod death;
+mod error;
 pub mod provisioner;
+mod qemu;
+mod qmp;
+mod running;
+mod supervisor;
+
+pub use accelerator::{Choice, KvmFacts, Wanted, choose};
+pub use console::tail;
+pub use death::{Cause, Death};
+pub use error::Error;
+pub use qemu::{Qemu, uefi_firmware};
+pub use qmp::Qmp;
+pub use running::{Rung, Running, start};
+pub use supervisor::{Supervisor, supervise_main};

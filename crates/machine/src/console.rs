@@ -1,0 +1,88 @@
+//! What a guest last said on its serial port.
+
+use std::{
+    io::{Read, Seek, SeekFrom},
+    path::Path,
+};
+
+/// Bytes of the console's end that are looked at.
+const TAIL_BYTES: u64 = 64 << 10;
+
+/// Lines of the console that an error shows.
+pub(crate) const TAIL_LINES: usize = 30;
+
+/// Returns the console's last lines, without what would drive a terminal. A console that cannot be read has none.
+#[must_use]
+pub fn tail(console: &Path, lines: usize) -> Vec<String> {
+    let text = end_of(console).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let shown: Vec<String> = text.lines().map(printable).filter(|line| !line.trim().is_empty()).collect();
+    shown[shown.len().saturating_sub(lines)..].to_vec()
+}
+
+fn end_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = fs_err::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Takes escape sequences and control characters out of a line.
+fn printable(line: &str) -> String {
+    let mut out = String::new();
+    let mut chars = line.trim_end_matches('\r').chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => skip_sequence(&mut chars),
+            // The line starts anew: what stood there is drawn over.
+            '\r' => out.clear(),
+            '\t' => out.push(c),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Skips what follows an escape: `[`, parameters and a final letter, or one character.
+fn skip_sequence(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    if chars.next_if_eq(&'[').is_none() {
+        chars.next();
+        return;
+    }
+    for c in chars.by_ref() {
+        if ('@'..='~').contains(&c) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_without_control() {
+        let world = tempfile::tempdir().unwrap();
+        let path = world.path().join("console.log");
+        fs_err::write(
+            &path,
+            "one\r\n\u{1b}[2J\u{1b}[1;31mtwo\u{1b}[0m\r\n\r\n10%\r100%\u{7}\n\u{1b}cthree\n",
+        )
+        .unwrap();
+        assert_eq!(tail(&path, 3), ["two", "100%", "three"]);
+        assert_eq!(tail(&world.path().join("none"), 3), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_long_console_is_read_from_its_end() {
+        let world = tempfile::tempdir().unwrap();
+        let path = world.path().join("console.log");
+        let mut text = "x".repeat(1 << 20);
+        text.push_str("\nlast\n");
+        fs_err::write(&path, text).unwrap();
+        assert_eq!(tail(&path, 1), ["last"]);
+    }
+}

@@ -1,0 +1,75 @@
+//! What can go wrong with a machine.
+
+use crate::Death;
+use std::{io, path::PathBuf};
+
+/// An operation on a machine that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// QEMU is not installed.
+    #[error("{program} was not found")]
+    NoQemu {
+        /// The program looked for.
+        program: &'static str,
+        /// The Debian package that holds it.
+        package: &'static str,
+    },
+    /// A program could not be run.
+    #[error("{} cannot be run", program.display())]
+    Run {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A program that makes a file failed.
+    #[error("{program} failed on {}: {said}", path.display())]
+    Tool {
+        /// The program.
+        program: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        said: String,
+    },
+    /// A file could not be read or written; the source names it.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// QEMU refused a command.
+    #[error("QEMU refused {command}: {why}")]
+    Qmp {
+        /// The command.
+        command: String,
+        /// QEMU's description.
+        why: String,
+    },
+    /// QEMU ended before it answered.
+    #[error("QEMU ended before it answered {command}")]
+    QmpGone {
+        /// The command.
+        command: String,
+    },
+    /// The machine died.
+    #[error(transparent)]
+    Died(#[from] Death),
+}
+
+impl Error {
+    /// Returns what to type next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoQemu { package, .. } => {
+                Some(format!("apt-get install {package}   # kiln doctor shows what else is missing"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Says whether the host lacks something that could be installed.
+    #[must_use]
+    pub const fn host_lacks(&self) -> bool {
+        matches!(self, Self::NoQemu { .. })
+    }
+}

@@ -1,0 +1,90 @@
+//! The QEMU of this host.
+
+use crate::Error;
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// The system emulator of x86.
+const SYSTEM: &str = "qemu-system-x86_64";
+
+/// The disk image tool.
+const IMG: &str = "qemu-img";
+
+/// QEMU's programs.
+#[derive(Debug, Clone)]
+pub struct Qemu {
+    /// The system emulator.
+    pub system: PathBuf,
+    /// The disk image tool.
+    pub img: PathBuf,
+}
+
+impl Qemu {
+    /// Finds QEMU's programs in these folders.
+    ///
+    /// # Errors
+    /// When one is not there.
+    pub fn find(folders: &[PathBuf]) -> Result<Self, Error> {
+        let find = |program, package| {
+            let path = folders.iter().map(|folder| folder.join(program)).find(|path| path.is_file());
+            path.ok_or(Error::NoQemu { program, package })
+        };
+        Ok(Self { system: find(SYSTEM, "qemu-system-x86")?, img: find(IMG, "qemu-utils")? })
+    }
+
+    /// Asks the system emulator for its version: `10.0.2`.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn version(&self) -> Result<String, Error> {
+        let output = run(&self.system, &["--version".as_ref()])?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let version = text.split_whitespace().skip_while(|word| *word != "version").nth(1);
+        Ok(version.unwrap_or("unknown").to_owned())
+    }
+
+    /// Makes an empty overlay for a disk of this size. It names no backing file.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create_overlay(&self, path: &Path, size: u64) -> Result<(), Error> {
+        let size = size.to_string();
+        let args = [
+            "create".as_ref(),
+            "-q".as_ref(),
+            "-f".as_ref(),
+            "qcow2".as_ref(),
+            path.as_os_str(),
+            size.as_ref(),
+        ];
+        let output = run(&self.img, &args)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(Error::Tool { program: IMG, path: path.to_owned(), said })
+    }
+}
+
+fn run(program: &Path, args: &[&std::ffi::OsStr]) -> Result<std::process::Output, Error> {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
+    output.map_err(|source| Error::Run { program: program.to_owned(), source })
+}
+
+/// Where distributions keep the firmware of UEFI machines.
+const UEFI_FIRMWARE: [&str; 6] = [
+    "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    "/usr/share/OVMF/OVMF_CODE.fd",
+    "/usr/share/edk2/ovmf/OVMF_CODE.fd",
+    "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
+    "/usr/share/edk2-ovmf/x64/OVMF_CODE.fd",
+    "/usr/share/qemu/ovmf-x86_64-code.bin",
+];
+
+/// Finds the firmware of UEFI machines.
+#[must_use]
+pub fn uefi_firmware() -> Option<PathBuf> {
+    UEFI_FIRMWARE.iter().map(PathBuf::from).find(|path| path.is_file())
+}
