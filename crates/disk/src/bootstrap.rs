@@ -82,6 +82,11 @@ const UIDMAP: Tool = Tool {
     purpose: "without root, mmdebstrap works in a user namespace",
     package: "uidmap",
 };
+/// Opens script and disk under the numbers that the hook knows. As root mmdebstrap mounts in the host's own namespace: in
+/// one of ours its mounts go with it, however it ends. (Where that is forbidden it cannot mount either.)
+const LAUNCH: &str = "exec 8<\"$1\" 9<>\"$2\"; shift 2
+if [ \"$(id -u)\" = 0 ] && unshare --mount true 2>/dev/null; then exec unshare --mount \"$@\"; fi
+exec \"$@\"";
 const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Bootstraps Debian into a new raw disk that boots by itself under BIOS and UEFI.
@@ -109,7 +114,7 @@ pub fn build(
     fs_err::write(&script, text).map_err(|e| Error::io("write the bootstrap's hook", e))?;
 
     let mut command = Command::new("sh");
-    command.args(["-c", "exec 8<\"$1\" 9<>\"$2\"; shift 2; exec \"$@\"", "sh"]);
+    command.args(["-c", LAUNCH, "sh"]);
     command.arg(&script).arg(&disk).arg(mmdebstrap).args(arguments(bootstrap)?);
     // The trigger of each package would make the initramfs again; the hook makes it once.
     command.env("INITRD", "No");

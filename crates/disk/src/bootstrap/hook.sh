@@ -16,7 +16,8 @@ mkroot() {
 if [ "${2-}" = mkroot ]; then
     cut -d' ' -f5 /proc/self/mountinfo | while read -r mount; do
         mount=$(printf %b "$mount")
-        case $mount in "$root"/*) umount --lazy "$mount" ;; esac
+        # What lies on another mount goes with it, and is not there any more when its turn comes.
+        case $mount in "$root"/*) umount --lazy "$mount" 2>/dev/null || ! mountpoint -q "$mount" ;; esac
     done
     mkroot
     exit
@@ -56,6 +57,8 @@ echo "LANG=C.UTF-8" >"$root/etc/default/locale"
 rm -f "$root/var/lib/dbus/machine-id"
 
 say "making the initramfs..."
+# The root's type, which it would find out by looking at devices: there are none here, nor all of them in a build.
+echo "FSTYPE=ext4" >"$root/etc/initramfs-tools/conf.d/root-type"
 rm -f "$root"/boot/initrd.img-*
 chroot "$root" env -u INITRD update-initramfs -c -k all
 cd "$root/boot"
@@ -131,7 +134,7 @@ find "$root/var/log" -type f -delete
 find "$root/tmp" "$root/var/tmp" "$root/run" -xdev -mindepth 1 ! -path "$root/run/lock" -delete
 
 say "making the root file system..."
-if [ "${MMDEBSTRAP_MODE:-root}" = root ] || [ "$MMDEBSTRAP_MODE" = unshare ]; then
+if unshare --mount true 2>/dev/null; then
     # In a copy of the mounts, where /proc, /sys and the devices can be taken off the tree.
     exec unshare --mount sh /proc/self/fd/8 "$root" mkroot
 fi
