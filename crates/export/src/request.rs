@@ -1,8 +1,7 @@
 //! What an export is asked for, and what it made.
 
-use crate::Error;
 use kiln_qcow2::Format;
-use kiln_store::{Region, Verify};
+use kiln_store::Verify;
 use kiln_types::{Digest, SnapshotId};
 use std::path::PathBuf;
 
@@ -15,8 +14,8 @@ pub struct ExportRequest {
     pub format: Format,
     /// The file; an existing one is replaced when the new one is whole. Its folder must exist.
     pub path: PathBuf,
-    /// Whether a qcow2's frames are decoded and their blocks' digests compared while they are copied. Other formats
-    /// decode every block and always compare.
+    /// Whether a qcow2's frames are decoded and their blocks' digests compared while they are copied; otherwise only
+    /// their structure is checked. Other formats decode every block and always compare.
     pub verify: Verify,
 }
 
@@ -31,17 +30,4 @@ pub struct Exported {
     pub sha256: Digest,
     /// The bytes of the file; fewer of them take space where it is sparse.
     pub size: u64,
-}
-
-/// Writes a snapshot to a file; `progress` gets bytes done and all of them.
-///
-/// # Errors
-/// When the snapshot cannot be read or a block of it is damaged, or the file cannot be written.
-pub async fn export(
-    region: &Region,
-    request: &ExportRequest,
-    progress: impl FnMut(u64, u64) + Send,
-) -> Result<Exported, Error> {
-    let _ = (region, request, progress);
-    todo!()
 }
