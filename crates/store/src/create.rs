@@ -22,7 +22,7 @@ use crate::{
     snapshot::{Counts, FOLDER},
 };
 use kiln_qcow2::BlockSource;
-use kiln_types::{AccountId, BLOCK_SIZE, BlockIndex, Digest, SnapshotId, Timestamp};
+use kiln_types::{AccountId, BlockIndex, Digest, SnapshotId, Timestamp};
 use std::{collections::HashMap, fmt, sync::Arc, thread};
 use tokio::{sync::mpsc, task};
 use worker::{Change, Job};
@@ -244,8 +244,6 @@ impl Written {
         Ok(changes)
     }
 }
-
-const _: () = assert!(BLOCK_SIZE == crate::frame::BLOCK as u64);
 
 #[cfg(test)]
 mod tests;

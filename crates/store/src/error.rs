@@ -76,8 +76,8 @@ pub enum Error {
         /// What is wrong, and where.
         what: String,
     },
-    /// No snapshot has this id.
-    #[error("the snapshot '{id}' does not exist")]
+    /// No snapshot has this id. The text is EC2's.
+    #[error("The snapshot '{id}' does not exist.")]
     SnapshotNotFound {
         /// The id asked for.
         id: SnapshotId,
@@ -146,11 +146,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns EC2's code where EC2 has one.
+    #[must_use]
+    pub const fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::SnapshotNotFound { .. } => Some("InvalidSnapshot.NotFound"),
+            _ => None,
+        }
+    }
+
     /// Returns a way out where one is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Newer { .. } => Some("cargo install --path crates/cli --force   # a newer kiln".to_owned()),
+            Self::SnapshotNotFound { .. } => Some("kiln snapshot list".to_owned()),
             Self::Location { .. } => Some("kiln --home ./kiln-home doctor   # a folder".to_owned()),
             _ => None,
         }

@@ -19,7 +19,6 @@ mod known;
 mod map;
 mod objects;
 mod pack;
-mod page;
 mod read;
 mod region;
 mod snapshot;

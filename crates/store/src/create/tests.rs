@@ -138,7 +138,8 @@ async fn what_cannot_be_is_refused() {
     );
     let nobody = SnapshotId::from_bits(1);
     let missing = refused(Volume::of(&[text_block(1)]), Some(nobody)).await;
-    assert!(matches!(missing, Error::SnapshotNotFound { id } if id == nobody), "{missing}");
+    assert_eq!(missing.to_string(), format!("The snapshot '{nobody}' does not exist."));
+    assert_eq!(missing.code(), Some("InvalidSnapshot.NotFound"));
     let empty = refused(Volume::default(), None).await;
     assert!(matches!(empty, Error::VolumeSize { size: 0 }), "{empty}");
     for changed in [vec![1, 0], vec![0, 0], vec![2]] {

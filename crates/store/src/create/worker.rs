@@ -2,12 +2,11 @@
 
 use crate::{
     BlockContent, BlockMap, Error,
-    frame::{self, BLOCK, FrameEncoder},
+    frame::{self, FrameEncoder},
     known::Known,
-    page::PageBuffer,
 };
 use bytes::Bytes;
-use kiln_qcow2::BlockSource;
+use kiln_qcow2::{BlockSource, PageBuffer};
 use kiln_types::{BlockIndex, Digest};
 use std::{
     collections::HashSet,
@@ -95,7 +94,7 @@ impl<'j> Worker<'j> {
     fn new(job: &'j Job, source: Box<dyn BlockSource>) -> Result<Self, Error> {
         let encoder =
             FrameEncoder::new().map_err(|source| Error::Compress { index: BlockIndex(0), source })?;
-        Ok(Self { job, source, encoder, block: PageBuffer::new(BLOCK) })
+        Ok(Self { job, source, encoder, block: PageBuffer::block() })
     }
 
     fn block(&mut self, index: BlockIndex) -> Result<Change, Error> {
