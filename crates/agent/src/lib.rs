@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** decides nothing; leaves nothing of itself in the image.
 
+#[cfg(target_os = "linux")]
+pub mod guest;
 mod model;
 pub mod protocol;
 

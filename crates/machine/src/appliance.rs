@@ -2,7 +2,23 @@
 
 mod initramfs;
 
-pub use initramfs::{ApplianceError, ModuleFile, agent_program, initramfs};
+pub use initramfs::{ModuleFile, agent_program, initramfs};
+
+/// Why there is no appliance.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplianceError {
+    /// Kiln was built for a target that the agent cannot be built for.
+    #[error("this kiln holds no agent: only builds for x86_64 Linux do")]
+    NoAgent,
+    /// A file does not fit into an initramfs.
+    #[error("{name} is too large for an initramfs: {size} bytes")]
+    TooLarge {
+        /// Its name there.
+        name: String,
+        /// Its size.
+        size: usize,
+    },
+}
 
 /// The name of the virtio-serial port that the agent listens on.
 pub const PORT: &str = kiln_agent::PORT;
@@ -20,7 +36,10 @@ pub const WANTED_MODULES: &[&str] = &[
     "nls_iso8859-1?",
     "nls_ascii?",
     "nls_utf8?",
+    "nls_cp850?",
     "af_packet?",
+    "pvpanic_pci?",
+    "pvpanic_mmio?",
 ];
 
 /// Returns the kernel's command line for the appliance.

@@ -1,0 +1,139 @@
+//! What the agent holds: the image's root, what is mounted, what runs.
+
+use super::{
+    chroot, disks,
+    exec::Programs,
+    failure::{Doing, Failure},
+    kernel,
+    mounts::{self, Mounted},
+    network,
+    reaper::Reaper,
+    sweep,
+    transients::Transients,
+};
+use crate::model::{Mount, Setup};
+use std::path::{Path, PathBuf};
+
+/// Where the image's root is mounted in the appliance.
+const SYSROOT: &str = "/sysroot";
+
+/// The machine as the agent sees it.
+pub struct System {
+    pub(super) root: Option<PathBuf>,
+    pub(super) programs: Programs,
+    /// PID 1 of a machine of its own. Otherwise nothing beyond the programs started here may be touched.
+    init: bool,
+    mounted: Vec<Mounted>,
+    setup: Option<Setup>,
+    transients: Transients,
+}
+
+impl std::fmt::Debug for System {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("System").field("root", &self.root).field("init", &self.init).finish_non_exhaustive()
+    }
+}
+
+impl System {
+    /// Takes over the machine that this process is PID 1 of.
+    #[must_use]
+    pub fn appliance() -> Self {
+        Self::new(Some(PathBuf::from(SYSROOT)), Reaper::as_init(), true)
+    }
+
+    /// An ordinary process that runs programs and takes files, in a chroot of `root` where there is one. It mounts nothing
+    /// and touches nothing else; for tests.
+    #[must_use]
+    pub fn process(root: Option<PathBuf>) -> Self {
+        Self::new(root, Reaper::default(), false)
+    }
+
+    fn new(root: Option<PathBuf>, reaper: Reaper, init: bool) -> Self {
+        let programs = Programs::new(reaper);
+        Self { root, programs, init, mounted: Vec::new(), setup: None, transients: Transients::default() }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.root.clone().unwrap_or_else(|| PathBuf::from("/"))
+    }
+
+    fn as_init(&self, what: &str) -> Result<(), Failure> {
+        if self.init { Ok(()) } else { Err(Failure::new(format!("only the appliance can {what}"))) }
+    }
+
+    pub(super) fn mount(&mut self, wanted: &[Mount]) -> Result<(), Failure> {
+        self.as_init("mount")?;
+        for mount in wanted {
+            let node = disks::find(&mount.device)?;
+            let place = if mount.path == "/" {
+                fs_err::create_dir_all(self.root())?;
+                self.root()
+            } else {
+                let found = chroot::resolve(self.root.as_deref(), Path::new(&mount.path))?;
+                found.ok_or_else(|| {
+                    Failure::new(format!("the image has no folder {} to mount on", mount.path))
+                })?
+            };
+            self.mounted.push(Mounted::mount(mount, &node, &place)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_up(&mut self, setup: &Setup) -> Result<(), Failure> {
+        self.as_init("prepare a chroot")?;
+        kernel::set_clock(setup.unix_time)?;
+        kernel::add_entropy(&setup.entropy)?;
+        network::set_up(setup.network.as_ref())?;
+        self.transients.put_in_place(&self.root(), setup)?;
+        self.setup = Some(setup.clone());
+        Ok(())
+    }
+
+    pub(super) fn end_step(&mut self) -> Result<(), Failure> {
+        self.end_programs()?;
+        if let (true, Some(setup)) = (self.init, self.setup.take()) {
+            self.take_away()?;
+            self.transients.put_in_place(&self.root(), &setup)?;
+            self.setup = Some(setup);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self, trim: bool) -> Result<(), Failure> {
+        self.end_programs()?;
+        if !self.init {
+            return Ok(());
+        }
+        self.take_away()?;
+        self.setup = None;
+        if trim {
+            for mounted in self.mounted.iter().filter(|mounted| mounted.trims()) {
+                kernel::trim(&mounted.place).doing(|| format!("trimming {}", mounted.path))?;
+            }
+        }
+        rustix::fs::sync();
+        while let Some(mounted) = self.mounted.last() {
+            mounted.unmount()?;
+            self.mounted.pop();
+        }
+        Ok(())
+    }
+
+    fn end_programs(&self) -> Result<(), Failure> {
+        if self.init {
+            sweep::everything(&self.programs)
+        } else {
+            self.programs.kill();
+            sweep::wait_for(|| self.programs.idle())
+                .then_some(())
+                .ok_or_else(|| Failure::new("a program does not end"))
+        }
+    }
+
+    /// Unmounts everything in the image that is not of its own disk, and removes what was made to mount on.
+    fn take_away(&mut self) -> Result<(), Failure> {
+        let keep: Vec<&Path> = self.mounted.iter().map(|mounted| &*mounted.place).collect();
+        mounts::unmount_below(&self.root(), &keep)?;
+        self.transients.remove(&self.root())
+    }
+}
