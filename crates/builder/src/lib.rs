@@ -1,1 +1,44 @@
-//! 
+//! Template to image: joins the crates that each know one thing.
+//!
+//! ```text
+//! request ─ load ─▶ template ─▶ plan ─▶ base disk ─▶ machine ─▶ steps ─▶ snapshot ─▶ image ─▶ exports
+//!                      │          │        │            │                   │          └ the record is written last
+//!                      └ every    └ known  └ cached     └ on a throw-away   └ only the blocks that the steps changed
+//!                        mistake    image?   by key       overlay
+//! ```
+//! **Invariant:** nothing here prints or reads the environment; what happens is told as [`Event`]s.
+
+mod base;
+mod build;
+mod cancel;
+mod checksum;
+mod doctor;
+mod download;
+mod error;
+mod events;
+mod exports;
+mod home;
+mod key;
+mod kiln;
+mod lock;
+mod mask;
+mod plan;
+mod planning;
+mod provision;
+mod request;
+mod source;
+mod steps;
+
+pub use build::{BuildRequest, Built, Exported};
+pub use doctor::{Check, CheckState};
+pub use error::{Error, ErrorKind};
+pub use events::{Event, Events, OpenPhase, Outcome, Phase};
+pub use home::Home;
+pub use kiln::Kiln;
+pub use kiln_catalog as catalog;
+pub use kiln_machine::{Supervisor, supervise_main};
+pub use kiln_store as store;
+pub use mask::Mask;
+pub use plan::{PlannedStep, PlannedSteps};
+pub use planning::{Action, Plan, PlanItem};
+pub use request::{Loaded, TemplateRequest};

@@ -141,6 +141,9 @@ pub struct ImageKiln {
     /// The digest of the template and all that it names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_digest: Option<Digest>,
+    /// The moment that the build's `${build.timestamp}` stood for: the template read as of then gives this image's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_timestamp: Option<Timestamp>,
     /// What the build started from, for people: `bootstrap debian bookworm`, or an image's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,

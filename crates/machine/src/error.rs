@@ -6,6 +6,7 @@ use std::{io, path::PathBuf};
 /// An operation on a machine that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(clippy::error_impl_error, reason = "one error enum a crate, called by the crate's name")]
 pub enum Error {
     /// QEMU is not installed.
     #[error("{program} was not found")]

@@ -70,7 +70,7 @@ fn supervise(args: &[OsString]) -> io::Result<ExitStatus> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no program is named"));
     };
     // A process that leads a group already cannot make a session; the session is then the caller's.
-    drop(setsid());
+    setsid().ok();
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null());
     #[expect(unsafe_code, reason = "the death signal has to be set between fork and exec")]

@@ -42,3 +42,14 @@ pub enum Cause {
     /// It ran longer than it may.
     TimedOut(Duration),
 }
+
+impl std::fmt::Display for StepFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.cause {
+            Cause::Exit(status) => write!(f, "step {:?} failed: {status}", self.name),
+            Cause::TimedOut(after) => write!(f, "step {:?} was not done after {after:?}", self.name),
+        }
+    }
+}
+
+impl std::error::Error for StepFailed {}

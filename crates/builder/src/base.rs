@@ -1,0 +1,176 @@
+//! The base: a source's disk in the cache, and the snapshot of it in the region.
+//!
+//! ```text
+//! cache/bases/<key>/disk.raw     sparse, read-only
+//! cache/bases/<key>/base.json    written last: without it the folder is no base
+//! ```
+
+use crate::{
+    Error, Kiln, Phase,
+    cancel::Cancel,
+    events::Events,
+    home::{BuildFolder, write_whole},
+    key::KeyMaker,
+    source::{self, Workshop},
+};
+use kiln_qcow2::{BlockSource, RawDisk};
+use kiln_store::{BlockContent, BlockMap, NewSnapshot};
+use kiln_template::Source;
+use kiln_types::{ByteSize, Digest, SnapshotId};
+use serde::{Deserialize, Serialize};
+use std::{
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// A base disk and its snapshot.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
+    /// The raw disk; never written to.
+    pub(crate) disk: PathBuf,
+    pub(crate) record: BaseRecord,
+}
+
+/// What is kept beside a base disk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct BaseRecord {
+    /// The source for people.
+    pub(crate) source: String,
+    /// The disk's exact size in bytes.
+    pub(crate) size: u64,
+    /// What the disk holds: the parent of every step's key.
+    pub(crate) content: Digest,
+    /// The snapshot of the disk.
+    pub(crate) snapshot: SnapshotId,
+}
+
+impl Kiln {
+    /// Returns the base of a source if it is there: the disk, its record, and the snapshot.
+    pub(crate) async fn cached_base(&self, key: Digest) -> Result<Option<Base>, Error> {
+        let folder = self.home.bases().join(key.to_string());
+        let record_path = folder.join("base.json");
+        let bytes = match fs_err::read(&record_path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let record: BaseRecord =
+            serde_json::from_slice(&bytes).map_err(|source| Error::Record { path: record_path, source })?;
+        let disk = folder.join("disk.raw");
+        let whole = fs_err::metadata(&disk).is_ok_and(|found| found.len() == record.size);
+        if !whole || self.region.snapshot(record.snapshot).await.is_err() {
+            return Ok(None);
+        }
+        Ok(Some(Base { disk, record }))
+    }
+
+    /// Returns the base of a source, making what is not there.
+    pub(crate) async fn base(
+        &self,
+        source: &Source,
+        folder: &BuildFolder,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<Base, Error> {
+        let label = source::describe(source);
+        let phase = events.begin(Phase::Base { source: label.clone() });
+        let key = source_key(source).await?;
+        if let Some(base) = self.cached_base(key).await? {
+            phase.cached(format!("{}", ByteSize::from_bytes(base.record.size)));
+            return Ok(base);
+        }
+        // Two builds of one source: one makes the base, the other waits and finds it.
+        let _making = self.lock(&format!("base-{key}"), events).await?;
+        if let Some(base) = self.cached_base(key).await? {
+            phase.cached("made by another build");
+            return Ok(base);
+        }
+        let place = self.home.bases().join(key.to_string());
+        let disk = place.join("disk.raw");
+        if !disk.exists() {
+            self.make_disk(source, &disk, folder, events, cancel).await?;
+        }
+        phase.done(allocated(&disk)?);
+        let base = self.snapshot_base(label, disk, events).await?;
+        let bytes = serde_json::to_vec(&base.record).map_err(Error::Canonical)?;
+        write_whole(&place.join("base.json"), &bytes)?;
+        Ok(base)
+    }
+
+    /// Makes the disk in the build's folder, and moves it into the cache when it is whole.
+    async fn make_disk(
+        &self,
+        source: &Source,
+        disk: &Path,
+        folder: &BuildFolder,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let (home, events, cancel) = (self.home.clone(), events.clone(), cancel.clone());
+        let (source, folder, disk) = (source.clone(), folder.path().to_owned(), disk.to_owned());
+        let work = move || {
+            let staged = folder.join("base.raw");
+            let workshop = Workshop { home: &home, folder: &folder, events: &events, cancel: &cancel };
+            source::make(&source, &staged, &workshop)?;
+            fs_err::File::open(&staged)?.sync_all()?;
+            fs_err::set_permissions(&staged, std::fs::Permissions::from_mode(0o444))?;
+            fs_err::create_dir_all(disk.parent().unwrap_or(&folder))?;
+            fs_err::rename(&staged, &disk)?;
+            Ok(())
+        };
+        tokio::task::spawn_blocking(work).await.map_err(Error::Task)?
+    }
+
+    async fn snapshot_base(&self, label: String, disk: PathBuf, events: &Events) -> Result<Base, Error> {
+        let phase = events.begin(Phase::BaseSnapshot);
+        let source = RawDisk::open(&disk)?;
+        let size = source.size();
+        let new = NewSnapshot {
+            source: Box::new(source),
+            parent: None,
+            owner: self.region.owner(),
+            description: format!("base: {label}"),
+            tags: Vec::new(),
+        };
+        let snapshot = self.store(new, events).await?;
+        let content = content_digest(&self.region.block_map(snapshot.snapshot_id).await?);
+        let record = BaseRecord { source: label, size, content, snapshot: snapshot.snapshot_id };
+        phase.done(stored(&snapshot));
+        Ok(Base { disk, record })
+    }
+}
+
+/// Computes what a source's base depends on, on a thread that may wait for the network.
+pub(crate) async fn source_key(source: &Source) -> Result<Digest, Error> {
+    let source = source.clone();
+    tokio::task::spawn_blocking(move || source::key(&source)).await.map_err(Error::Task)?
+}
+
+/// Says what a snapshot added to the region.
+pub(crate) fn stored(snapshot: &kiln_store::Snapshot) -> String {
+    let bytes = ByteSize::from_bytes(snapshot.kiln.stored_bytes).approximate();
+    format!("{}, {} changed blocks, {bytes} stored", snapshot.snapshot_id, snapshot.kiln.changed_blocks)
+}
+
+/// Says how much of a sparse disk is data.
+fn allocated(disk: &Path) -> Result<String, Error> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs_err::metadata(disk)?;
+    let data = ByteSize::from_bytes(metadata.blocks() * 512).approximate();
+    Ok(format!("{data} in a disk of {}", ByteSize::from_bytes(metadata.len())))
+}
+
+/// Digests what a volume holds, whoever wrote it.
+fn content_digest(map: &BlockMap) -> Digest {
+    let mut maker = KeyMaker::new("content");
+    maker.part("size", &map.size().bytes().to_le_bytes());
+    for entry in map.entries() {
+        if let BlockContent::Data(frame) = entry.content {
+            maker.part("index", &entry.index.0.to_le_bytes());
+            maker.part("digest", frame.digest.as_bytes());
+        }
+    }
+    maker.finish()
+}

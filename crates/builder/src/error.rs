@@ -1,0 +1,255 @@
+//! What can go wrong with a build. The chain of causes is printed once, by the command line.
+
+use kiln_types::{ByteSize, ImageId, ImageName, ParseError};
+use std::{io, path::PathBuf};
+
+/// How callers react to an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Something failed.
+    Failed,
+    /// What was asked for is not valid; nothing was started.
+    Usage,
+    /// This host lacks something.
+    Host,
+    /// Someone gave up waiting.
+    Interrupted,
+}
+
+/// A build, or a look at what was built, that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(clippy::error_impl_error, reason = "one error enum a crate, called by the crate's name")]
+pub enum Error {
+    /// The template has mistakes; [`kiln_template::Report::render`] shows them.
+    #[error("the template is not valid")]
+    Template(kiln_template::Report),
+    /// No template lies where one was looked for.
+    #[error("there is no template at {}", path.display())]
+    NoTemplate {
+        /// The file looked for.
+        path: PathBuf,
+    },
+    /// A template or variable file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A word on the command line is not one of those known.
+    #[error(transparent)]
+    Word(#[from] ParseError),
+    /// A file operation failed; the source names the file.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A lock cannot be taken.
+    #[error("{} cannot be locked", path.display())]
+    Lock {
+        /// The lock's file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the home is damaged.
+    #[error("{} is damaged", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The home was written by a newer `kiln`.
+    #[error("{} has format {found}, this kiln knows up to {known}", path.display())]
+    NewerHome {
+        /// The home's record.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version known.
+        known: u32,
+    },
+    /// A new build's folder is locked by someone else, which cannot be while the home is locked.
+    #[error("{} is in use", path.display())]
+    HomeBusy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file that a step names is neither a file, a folder nor a link.
+    #[error("{} is neither a file, a folder nor a link", path.display())]
+    SpecialFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A value could not be serialised for its key.
+    #[error("a key could not be made")]
+    Canonical(#[source] serde_json::Error),
+    /// A request over http(s) failed.
+    #[error("{url} cannot be fetched")]
+    Http {
+        /// The address.
+        url: String,
+        /// Why.
+        source: Box<ureq::Error>,
+    },
+    /// A server answered something else than the file.
+    #[error("{url} cannot be fetched: the server answered {status}")]
+    HttpStatus {
+        /// The address.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+    /// A download broke off; what came is kept and the next try goes on from there.
+    #[error("the download of {url} broke off")]
+    Body {
+        /// The address.
+        url: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is not the one that was expected.
+    #[error("{subject} has the wrong checksum: expected {kind}:{expected}, found {kind}:{found}")]
+    Checksum {
+        /// What was checked.
+        subject: String,
+        /// sha256 or sha512.
+        kind: &'static str,
+        /// What the template says.
+        expected: String,
+        /// What the file hashes to.
+        found: String,
+    },
+    /// A checksum file does not name the image.
+    #[error("{place} holds no checksum of {name}")]
+    NotInChecksumFile {
+        /// The checksum file.
+        place: String,
+        /// The image's file name.
+        name: String,
+    },
+    /// A disk was to be made smaller than its content.
+    #[error("disk_size is {asked}, but the source's disk has {has} already")]
+    DiskTooSmall {
+        /// What the template says.
+        asked: ByteSize,
+        /// What the source has.
+        has: ByteSize,
+    },
+    /// The name is taken, known before anything was started.
+    #[error("AMI name {name} is already in use by AMI {holder}")]
+    NameTaken {
+        /// The name.
+        name: ImageName,
+        /// The image that holds it.
+        holder: ImageId,
+    },
+    /// An image's root is no volume that has a snapshot.
+    #[error("the root device of {image} has no snapshot")]
+    NoRootSnapshot {
+        /// The image.
+        image: ImageId,
+    },
+    /// The disk for the build's files is full.
+    #[error("no space left on the disk that holds {}", path.display())]
+    DiskFull {
+        /// A file or folder on that disk.
+        path: PathBuf,
+    },
+    /// The image names no kernel that the appliance can use, and none is in the cache.
+    #[error("the image holds no kernel, and no fallback kernel is in the cache")]
+    NoKernel,
+    /// A machine was started without a port for the agent, which cannot be.
+    #[error("the machine has no port for the agent")]
+    NoAgentPort,
+    /// A provisioner failed.
+    #[error("step {number} `{name}` ({template}:{line}) failed")]
+    Step {
+        /// Its place, from 1.
+        number: usize,
+        /// Its name.
+        name: String,
+        /// The template's file.
+        template: String,
+        /// Its line there.
+        line: usize,
+        /// What happened.
+        source: Box<Self>,
+    },
+    /// What a failing step did: its status, its line, its last output.
+    #[error("{told}")]
+    StepFailed {
+        /// All of it, secrets masked.
+        told: String,
+    },
+    /// The connection to the agent failed.
+    #[error(transparent)]
+    Agent(#[from] kiln_machine::communicator::AgentError),
+    /// The appliance could not be made.
+    #[error(transparent)]
+    Appliance(#[from] kiln_machine::appliance::ApplianceError),
+    /// The build was given up.
+    #[error("interrupted")]
+    Interrupted,
+    /// A task on another thread ended without a result.
+    #[error("a task of the build ended early")]
+    Task(#[source] tokio::task::JoinError),
+    /// A disk image was refused or could not be read.
+    #[error(transparent)]
+    Qcow2(#[from] kiln_qcow2::Error),
+    /// A base disk could not be made or looked into.
+    #[error(transparent)]
+    Disk(#[from] kiln_disk::Error),
+    /// A machine failed.
+    #[error(transparent)]
+    Machine(#[from] kiln_machine::Error),
+    /// A snapshot could not be stored or read.
+    #[error(transparent)]
+    Store(#[from] kiln_store::Error),
+    /// The catalogue refused.
+    #[error(transparent)]
+    Catalog(#[from] kiln_catalog::Error),
+    /// An export failed.
+    #[error(transparent)]
+    Export(#[from] kiln_export::Error),
+}
+
+impl Error {
+    /// Says how callers react.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Template(_) | Self::NoTemplate { .. } | Self::Unreadable { .. } | Self::Word(_) => {
+                ErrorKind::Usage
+            }
+            Self::Interrupted => ErrorKind::Interrupted,
+            Self::NoKernel | Self::NewerHome { .. } => ErrorKind::Host,
+            Self::Machine(error) if error.host_lacks() => ErrorKind::Host,
+            Self::Disk(kiln_disk::Error::MissingTool { .. }) => ErrorKind::Host,
+            Self::Appliance(_) => ErrorKind::Host,
+            Self::Step { source, .. } => source.kind(),
+            _ => ErrorKind::Failed,
+        }
+    }
+
+    /// Returns what to type next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoKernel => Some("kiln doctor --fix".to_owned()),
+            Self::NoTemplate { .. } => {
+                Some("kiln build DIR   # a folder that holds template.toml".to_owned())
+            }
+            Self::NameTaken { .. } => Some("kiln build --replace …   # or another [image] name".to_owned()),
+            Self::Machine(error) => error.hint(),
+            Self::Disk(error) => error.hint(),
+            Self::Qcow2(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Catalog(error) => error.hint(),
+            Self::Export(error) => error.hint(),
+            Self::Step { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+}

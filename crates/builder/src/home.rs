@@ -1,0 +1,186 @@
+//! Where everything of an installation lives.
+//!
+//! ```text
+//! home.json                      format version
+//! regions/local/                 the default region: snapshots and images (kiln-store's tree)
+//! cache/downloads/<name>         verified downloads, and `.part` files that resume
+//! cache/bases/<key>/disk.raw     base disks, sparse; base.json is written last and publishes the folder
+//! cache/kernels/<version>/       unpacked fallback kernels for the appliance
+//! builds/<name>/                 a running build: overlay, console log, kernel, initramfs; held by a lock
+//! locks/<name>                   empty files that are locked, never removed
+//! ```
+//! A folder under `builds/` whose lock nobody holds was left by a killed build; the next build removes it.
+
+use crate::{Error, lock::Lock};
+use serde::{Deserialize, Serialize};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// The version of this tree. A newer one is refused, so that an old `kiln` never damages it.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HomeRecord {
+    format_version: u32,
+}
+
+/// The folder of an installation, made when first used.
+#[derive(Debug, Clone)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// Opens the home at `root`, making it where it does not exist.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or was written by a newer version.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        fs_err::create_dir_all(root)?;
+        let root = fs_err::canonicalize(root)?;
+        let home = Self { root };
+        let record = home.root.join("home.json");
+        match fs_err::read(&record) {
+            Ok(bytes) => check_format(&record, &bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let bytes = serde_json::to_vec(&HomeRecord { format_version: FORMAT }).unwrap_or_default();
+                write_whole(&record, &bytes)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        for folder in ["regions", "cache/downloads", "cache/bases", "cache/kernels", "builds", "locks"] {
+            fs_err::create_dir_all(home.root.join(folder))?;
+        }
+        Ok(home)
+    }
+
+    /// Returns the folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the folder of the default region.
+    #[must_use]
+    pub fn local_region(&self) -> PathBuf {
+        self.root.join("regions/local")
+    }
+
+    /// Returns the folder of downloads.
+    #[must_use]
+    pub fn downloads(&self) -> PathBuf {
+        self.root.join("cache/downloads")
+    }
+
+    /// Returns the folder of base disks.
+    #[must_use]
+    pub fn bases(&self) -> PathBuf {
+        self.root.join("cache/bases")
+    }
+
+    /// Returns the folder of fallback kernels.
+    #[must_use]
+    pub fn kernels(&self) -> PathBuf {
+        self.root.join("cache/kernels")
+    }
+
+    /// Returns the file of the lock of this name.
+    pub(crate) fn lock_path(&self, name: &str) -> PathBuf {
+        self.root.join("locks").join(name)
+    }
+
+    /// Makes the folder of a new build and holds it. Folders that killed builds left are removed first.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub(crate) fn new_build(&self) -> Result<BuildFolder, Error> {
+        let builds = self.root.join("builds");
+        // The names are made and swept under one lock, so that a new folder is never taken for a dead one.
+        let _sweeping = Lock::wait(&self.lock_path("builds"))?;
+        sweep(&builds)?;
+        let folder = tempfile::Builder::new().prefix("build-").tempdir_in(&builds)?;
+        let lock = Lock::try_now(&folder.path().join("lock"))?
+            .ok_or_else(|| Error::HomeBusy { path: folder.path().to_owned() })?;
+        Ok(BuildFolder { folder, _lock: lock })
+    }
+}
+
+fn check_format(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let record: HomeRecord =
+        serde_json::from_slice(bytes).map_err(|source| Error::Record { path: path.to_owned(), source })?;
+    if record.format_version > FORMAT {
+        return Err(Error::NewerHome { path: path.to_owned(), found: record.format_version, known: FORMAT });
+    }
+    Ok(())
+}
+
+fn sweep(builds: &Path) -> Result<(), Error> {
+    for entry in fs_err::read_dir(builds)? {
+        let path = entry?.path();
+        // Held until the folder is gone; the lock file goes with it.
+        let Some(_dead) = Lock::try_now(&path.join("lock"))? else { continue };
+        tracing::debug!(path = %path.display(), "removing what a killed build left");
+        fs_err::remove_dir_all(&path)?;
+    }
+    Ok(())
+}
+
+/// Writes a file beside its target, makes it durable, and renames it into place.
+///
+/// # Errors
+/// When any of these fails; the target is then as it was.
+pub(crate) fn write_whole(target: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = target.parent().unwrap_or(Path::new("."));
+    let mut staged = tempfile::NamedTempFile::new_in(folder)?;
+    io::Write::write_all(&mut staged, bytes)?;
+    staged.as_file().sync_all()?;
+    staged.persist(target).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// The folder of a running build: removed when dropped, swept by the next build when this process was killed.
+#[derive(Debug)]
+pub(crate) struct BuildFolder {
+    folder: tempfile::TempDir,
+    _lock: Lock,
+}
+
+impl BuildFolder {
+    /// Returns the folder.
+    #[must_use]
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_builds_folder_is_swept_and_a_live_one_is_not() {
+        let world = tempfile::tempdir().unwrap();
+        let home = Home::open(world.path()).unwrap();
+        let live = home.new_build().unwrap();
+        let dead = home.root().join("builds/build-dead");
+        fs_err::create_dir(&dead).unwrap();
+        fs_err::write(dead.join("overlay.qcow2"), b"half").unwrap();
+        let next = home.new_build().unwrap();
+        assert!(!dead.exists());
+        assert!(live.path().exists());
+        let path = next.path().to_owned();
+        drop(next);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_newer_home_is_refused() {
+        let world = tempfile::tempdir().unwrap();
+        Home::open(world.path()).unwrap();
+        fs_err::write(world.path().join("home.json"), br#"{"FormatVersion": 99}"#).unwrap();
+        assert!(matches!(Home::open(world.path()), Err(Error::NewerHome { found: 99, .. })));
+    }
+}

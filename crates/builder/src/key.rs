@@ -1,0 +1,127 @@
+//! Keys: what a result depends on, as one digest.
+//!
+//! ```text
+//! key = sha256( EPOCH, kind, (label, length, bytes)* )
+//! base = key("base", source as meant)            step = key("step", parent's key, step as meant, files' digests)
+//! ```
+//! Each part goes in with its label and length, so that no two lists of parts give the same bytes.
+
+use crate::{Error, checksum::file_sha256};
+use kiln_types::Digest;
+use sha2::{Digest as _, Sha256};
+use std::{
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::Path,
+};
+
+/// The format of keys. A new epoch forgets every result that was kept under the old one.
+const EPOCH: &str = "kiln-key-1";
+
+/// Collects what a result depends on.
+#[derive(Debug)]
+pub(crate) struct KeyMaker(Sha256);
+
+impl KeyMaker {
+    /// Begins a key of this kind.
+    pub(crate) fn new(kind: &str) -> Self {
+        let mut maker = Self(Sha256::new());
+        maker.part("epoch", EPOCH.as_bytes());
+        maker.part("kind", kind.as_bytes());
+        maker
+    }
+
+    /// Adds a part.
+    pub(crate) fn part(&mut self, label: &str, bytes: &[u8]) {
+        for piece in [label.as_bytes(), bytes] {
+            self.0.update((piece.len() as u64).to_le_bytes());
+            self.0.update(piece);
+        }
+    }
+
+    /// Adds the content of a file or folder: names, modes, links and every byte.
+    pub(crate) fn tree(&mut self, label: &str, path: &Path) -> Result<(), Error> {
+        self.part(label, tree_digest(path)?.as_bytes());
+        Ok(())
+    }
+
+    /// Returns the key.
+    pub(crate) fn finish(self) -> Digest {
+        Digest::from_bytes(self.0.finalize().into())
+    }
+}
+
+/// Digests a file or folder: the kind and permissions of each entry, and its content, in the order of names.
+fn tree_digest(path: &Path) -> Result<Digest, Error> {
+    let metadata = fs_err::symlink_metadata(path)?;
+    let mut maker = KeyMaker::new("tree");
+    maker.part("mode", &(metadata.permissions().mode() & 0o7777).to_le_bytes());
+    if metadata.is_symlink() {
+        maker.part("link", fs_err::read_link(path)?.as_os_str().as_bytes());
+    } else if metadata.is_dir() {
+        let entries = fs_err::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
+        let mut names: Vec<_> = entries.iter().map(fs_err::DirEntry::file_name).collect();
+        names.sort();
+        for name in names {
+            maker.part("name", name.as_bytes());
+            maker.part("entry", tree_digest(&path.join(&name))?.as_bytes());
+        }
+    } else if metadata.is_file() {
+        maker.part("content", file_sha256(path)?.as_bytes());
+    } else {
+        return Err(Error::SpecialFile { path: path.to_owned() });
+    }
+    Ok(maker.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn key(parts: &[(&str, &str)]) -> Digest {
+        let mut maker = KeyMaker::new("test");
+        for (label, bytes) in parts {
+            maker.part(label, bytes.as_bytes());
+        }
+        maker.finish()
+    }
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        assert_ne!(key(&[("a", "bc")]), key(&[("ab", "c")]));
+        assert_ne!(key(&[("a", "b"), ("c", "d")]), key(&[("a", "bcd")]));
+    }
+
+    #[test]
+    fn a_change_here_is_a_change_of_every_key() {
+        assert_eq!(
+            key(&[("label", "bytes")]).to_string(),
+            "eef1ba2d47ecdcd4e0fd3f6c6bf10f4d0b7d8f6be5cf1ff3a5dbb63d16e2d7bd",
+            "keys are kept between runs: change EPOCH together with this digest"
+        );
+    }
+
+    #[test]
+    fn every_kind_of_change_in_a_tree_shows() {
+        let world = tempfile::tempdir().unwrap();
+        let root = world.path().join("tree");
+        fs_err::create_dir(&root).unwrap();
+        fs_err::write(root.join("a"), b"1").unwrap();
+        symlink("a", root.join("link")).unwrap();
+        let mut seen = vec![tree_digest(&root).unwrap()];
+        let mut changed = |what: &str| {
+            let now = tree_digest(&root).unwrap();
+            assert!(!seen.contains(&now), "{what}");
+            seen.push(now);
+        };
+        fs_err::write(root.join("a"), b"2").unwrap();
+        changed("content");
+        fs_err::set_permissions(root.join("a"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        changed("mode");
+        fs_err::rename(root.join("a"), root.join("b")).unwrap();
+        changed("name");
+        fs_err::remove_file(root.join("link")).unwrap();
+        symlink("b", root.join("link")).unwrap();
+        changed("link");
+    }
+}

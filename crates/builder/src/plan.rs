@@ -1,0 +1,100 @@
+//! What a build would do, found out without starting anything.
+//!
+//! ```text
+//! base key ── what the source says            base content ── what the base disk holds (known once it is made)
+//! step key ── parent's key, step as meant, every byte of the files it names
+//! image key ─ last step's key, what the record says beside its name
+//! ```
+//! The image key is kept in the record. A template whose key an image already has needs no build: that image is its
+//! result. `${build.timestamp}` in the image's name alone is therefore no reason to build again.
+
+use crate::{Error, key::KeyMaker};
+use kiln_template::{Content, ShellCode, Step, Template};
+use kiln_types::Digest;
+
+/// A step as planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedStep {
+    /// Its place, from 1.
+    pub number: usize,
+    /// Its name.
+    pub name: String,
+    /// What its result depends on.
+    pub key: Digest,
+}
+
+/// The steps of a template over a base whose content is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedSteps {
+    /// The steps in order.
+    pub steps: Vec<PlannedStep>,
+    /// What the image depends on.
+    pub image_key: Digest,
+}
+
+impl PlannedSteps {
+    /// Computes the keys of a template's steps over a base.
+    ///
+    /// # Errors
+    /// When a file that a step names cannot be read.
+    pub fn over(base: Digest, template: &Template) -> Result<Self, Error> {
+        let mut parent = machine_key(base, template)?;
+        let mut steps = Vec::with_capacity(template.provisioners.len());
+        for (index, provisioner) in template.provisioners.iter().enumerate() {
+            parent = step_key(parent, &provisioner.step)?;
+            steps.push(PlannedStep { number: index + 1, name: provisioner.name.clone(), key: parent });
+        }
+        let image_key = image_key(parent, template)?;
+        Ok(Self { steps, image_key })
+    }
+}
+
+/// What every step depends on: the base, and how it is reached.
+fn machine_key(base: Digest, template: &Template) -> Result<Digest, Error> {
+    let mut maker = KeyMaker::new("machine");
+    maker.part("base", base.as_bytes());
+    maker.part("architecture", template.machine.architecture.as_str().as_bytes());
+    maker.part("communicator", &canonical(&template.communicator)?);
+    maker.part("network", &canonical(&template.machine.network)?);
+    Ok(maker.finish())
+}
+
+fn step_key(parent: Digest, step: &Step) -> Result<Digest, Error> {
+    let mut maker = KeyMaker::new("step");
+    maker.part("parent", parent.as_bytes());
+    maker.part("step", &canonical(step)?);
+    match step {
+        Step::Shell(shell) => {
+            if let ShellCode::Scripts(scripts) = &shell.code {
+                for script in scripts {
+                    maker.tree("script", &script.path)?;
+                }
+            }
+        }
+        Step::File(file) => {
+            if let Content::Source(source) = &file.content {
+                maker.tree("source", &source.path)?;
+            }
+        }
+    }
+    Ok(maker.finish())
+}
+
+fn image_key(last: Digest, template: &Template) -> Result<Digest, Error> {
+    let image = &template.image;
+    let mut maker = KeyMaker::new("image");
+    maker.part("last step", last.as_bytes());
+    maker.part("template", template.name.as_bytes());
+    maker.part("description", &canonical(&image.description)?);
+    maker.part("tags", &canonical(&image.tags)?);
+    maker.part("root device", image.root_device_name.as_str().as_bytes());
+    Ok(maker.finish())
+}
+
+/// Serialises what was meant: fields in the order of their types, maps in the order of their keys.
+pub(crate) fn canonical<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(Error::Canonical)
+}
+
+#[cfg(test)]
+mod tests;

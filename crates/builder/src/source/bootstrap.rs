@@ -1,0 +1,45 @@
+//! `source.type = "bootstrap"`: a Debian userland put together from packages.
+
+use super::Workshop;
+use crate::{Error, key::KeyMaker, plan::canonical};
+use kiln_template::Bootstrap;
+use kiln_types::Digest;
+use std::path::Path;
+
+/// The way in which disks are put together. A change makes every bootstrapped base anew.
+const RECIPE: &str = "1";
+
+pub(super) fn describe(source: &Bootstrap) -> String {
+    format!("debian {}, {}", source.suite, source.disk_size)
+}
+
+pub(super) fn key(source: &Bootstrap) -> Result<Digest, Error> {
+    let mut maker = KeyMaker::new("bootstrap");
+    maker.part("recipe", RECIPE.as_bytes());
+    maker.part("source", &canonical(source)?);
+    if let Some(keyring) = &source.apt_keyring {
+        maker.tree("keyring", &keyring.path)?;
+    }
+    Ok(maker.finish())
+}
+
+pub(super) fn make(source: &Bootstrap, out: &Path, workshop: &Workshop<'_>) -> Result<(), Error> {
+    let spec = kiln_disk::Bootstrap {
+        suite: source.suite.clone(),
+        mirror: source.mirror.clone(),
+        components: source.components.clone(),
+        variant: source.variant.to_string(),
+        packages: source.packages.clone(),
+        apt_keyring: source.apt_keyring.as_ref().map(|keyring| keyring.path.clone()),
+        disk_size: source.disk_size,
+        cloud_init: source.cloud_init,
+        hostname: source.hostname.clone(),
+        source_date_epoch: None,
+    };
+    let work = workshop.folder.join("bootstrap");
+    fs_err::create_dir(&work)?;
+    let mut on_line = |line: &str| workshop.events.output(line);
+    kiln_disk::build(&spec, out, &work, &mut on_line, &workshop.cancel.flag())?;
+    fs_err::remove_dir_all(&work)?;
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! The machine of a build: the appliance on an overlay of the base, and the steps in it.
+
+use crate::{Error, Events, Kiln, Phase, base::Base, home::BuildFolder, provision, request::Loaded};
+use kiln_disk::{KernelTree, Root, cached_kernels, find_kernel, find_root};
+use kiln_machine::{
+    Choice, Death, KvmFacts, Qemu, Rung, Running, Wanted,
+    appliance::{self, ModuleFile},
+    choose,
+    communicator::{
+        AgentError,
+        agent::{AgentSession, Device, Mount, Network, Setup},
+    },
+    config::{self, Accelerator, Boot, MachineConfig},
+    start,
+};
+use kiln_template::Template;
+use kiln_types::Timestamp;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// What the guest finds its disk by.
+const SERIAL: &str = "kiln-root";
+
+/// A start takes 3 to 10 seconds under TCG on a quiet machine.
+const AGENT_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long the guest has to turn itself off once the agent was told to.
+const OFF_WITHIN: Duration = Duration::from_secs(30);
+
+/// QEMU's end is known a moment after the connection broke.
+const DEATH_WITHIN: Duration = Duration::from_secs(2);
+
+/// Random bytes of the host that the guest's generator starts from.
+const ENTROPY: usize = 64;
+
+/// What the steps left behind.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// The overlay that took every write.
+    pub(crate) overlay: PathBuf,
+}
+
+/// What the appliance boots, and what it mounts.
+struct Appliance {
+    kernel: PathBuf,
+    initrd: PathBuf,
+    mounts: Vec<Mount>,
+    /// The kernel for people.
+    described: String,
+}
+
+impl Kiln {
+    /// Says before anything is made that no machine can be started here.
+    pub(crate) fn check_host(&self) -> Result<(), Error> {
+        Qemu::find(&self.programs)?;
+        appliance::agent_program()?;
+        Ok(())
+    }
+
+    /// Runs the steps on a new overlay of the base, and turns the machine off.
+    pub(crate) async fn run_steps(
+        &self,
+        base: &Base,
+        loaded: &Loaded,
+        folder: &BuildFolder,
+        events: &Events,
+    ) -> Result<Finished, Error> {
+        let qemu = Qemu::find(&self.programs)?;
+        let overlay = folder.path().join("overlay.qcow2");
+        qemu.create_overlay(&overlay, base.record.size)?;
+        if loaded.template.provisioners.is_empty() {
+            return Ok(Finished { overlay });
+        }
+        let phase = events.begin(Phase::Machine);
+        let appliance = self.appliance(base, &loaded.template, folder.path()).await?;
+        events.note(&appliance.described);
+        let choice = choose(wanted(&loaded.template), &KvmFacts::of_this_host());
+        events.note(format!("accelerator: {}", choice.reason));
+        let config = machine_config(&loaded.template, &appliance, &choice, base, &overlay, folder.path());
+        let mut running = start(&qemu, &self.supervisor, &config, &choice).await?;
+        if running.accelerator() != choice.accelerator {
+            events.warning("the guest showed no sign of life under KVM; TCG runs it now");
+        }
+        let stream = running.take_agent().ok_or(Error::NoAgentPort)?;
+        let session = AgentSession::connect(stream, AGENT_WITHIN);
+        let mut session = alive(&running, session).await?;
+        alive(&running, prepare(&mut session, &appliance.mounts, &loaded.template)).await?;
+        phase.done(format!(
+            "kernel {}, up {:.1}s after its start",
+            session.guest().kernel,
+            session.guest().uptime.as_secs_f64()
+        ));
+        provision::run(&running, &mut session, loaded, events).await?;
+        shut_down(session, running, events).await?;
+        Ok(Finished { overlay })
+    }
+
+    /// Makes the kernel and the initramfs of the appliance, and finds what it has to mount.
+    async fn appliance(&self, base: &Base, template: &Template, folder: &Path) -> Result<Appliance, Error> {
+        let (disk, kernels, folder) = (base.disk.clone(), self.home.kernels(), folder.to_owned());
+        let given = template.machine.kernel.as_ref().map(|path| path.path.clone());
+        let work = move || make_appliance(&disk, given.as_deref(), &kernels, &folder);
+        tokio::task::spawn_blocking(work).await.map_err(Error::Task)?
+    }
+}
+
+/// Waits for work in a guest, or for the guest's death, which says more than the broken connection that comes of it.
+pub(crate) async fn alive<T, E: Into<Error>>(
+    running: &Running,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Error> {
+    let error = tokio::select! {
+        biased;
+        result = work => match result {
+            Ok(value) => return Ok(value),
+            Err(error) => error.into(),
+        },
+        death = running.death() => return Err(dead(death)),
+    };
+    if !matches!(error, Error::Agent(_)) {
+        return Err(error);
+    }
+    let death = tokio::time::timeout(DEATH_WITHIN, running.death()).await;
+    Err(death.map_or(error, dead))
+}
+
+fn dead(death: Death) -> Error {
+    Error::Machine(death.into())
+}
+
+async fn prepare(
+    session: &mut AgentSession,
+    mounts: &[Mount],
+    template: &Template,
+) -> Result<(), AgentError> {
+    session.mount(mounts).await?;
+    let network = match template.machine.network {
+        kiln_template::Network::User => Some(Network::QEMU_USER),
+        kiln_template::Network::None => None,
+    };
+    let mut entropy = vec![0; ENTROPY];
+    // Without the host's help the guest's generator still works; it only starts later.
+    if getrandom::fill(&mut entropy).is_err() {
+        entropy.clear();
+    }
+    let unix_time = Timestamp::now().unix().try_into().unwrap_or_default();
+    session.set_up_chroot(&Setup { network, hostname: None, unix_time, entropy }).await
+}
+
+async fn shut_down(mut session: AgentSession, running: Running, events: &Events) -> Result<(), Error> {
+    let phase = events.begin(Phase::Shutdown);
+    alive(&running, session.finish(true)).await?;
+    // The guest may be gone before its answer is here.
+    drop(session.power_off().await);
+    match running.shutdown(OFF_WITHIN).await {
+        Rung::Guest => {}
+        rung => events.warning(format!("the guest did not turn itself off; ended by {rung:?}")),
+    }
+    phase.done("");
+    Ok(())
+}
+
+fn make_appliance(
+    disk: &Path,
+    given: Option<&Path>,
+    kernels: &Path,
+    folder: &Path,
+) -> Result<Appliance, Error> {
+    let root = find_root(disk)?;
+    let (tree, whose) = kernel_tree(disk, &root, kernels)?;
+    let kernel = folder.join("kernel");
+    match given {
+        Some(given) => drop(fs_err::copy(given, &kernel)?),
+        None => fs_err::write(&kernel, tree.read_vmlinuz()?)?,
+    }
+    let modules = tree.modules(appliance::WANTED_MODULES)?;
+    let files: Vec<_> =
+        modules.iter().map(|module| ModuleFile { name: &module.name, bytes: &module.bytes }).collect();
+    let initrd = folder.join("initramfs");
+    fs_err::write(&initrd, appliance::initramfs(appliance::agent_program()?, &files)?)?;
+    let described = format!("kernel: {} ({whose})", tree.version());
+    Ok(Appliance { kernel, initrd, mounts: mounts(&root), described })
+}
+
+/// Takes the image's own kernel, so that `uname -r` is right inside; else a fallback from the cache.
+fn kernel_tree(disk: &Path, root: &Root, kernels: &Path) -> Result<(KernelTree, &'static str), Error> {
+    if let Some(tree) = find_kernel(disk, root)? {
+        return Ok((tree, "the image's own"));
+    }
+    let fallback = cached_kernels(kernels)?.into_iter().next().ok_or(Error::NoKernel)?;
+    Ok((fallback, "the fallback: the image holds none"))
+}
+
+fn mounts(root: &Root) -> Vec<Mount> {
+    let mount = |partition, filesystem: kiln_disk::FileSystem, options: &str, path: &str| Mount {
+        device: Device { serial: SERIAL.to_owned(), partition },
+        filesystem: filesystem.as_str().to_owned(),
+        options: options.to_owned(),
+        path: path.to_owned(),
+        read_only: false,
+    };
+    let others = root.mounts.iter();
+    let others =
+        others.map(|other| mount(Some(other.partition), other.filesystem, &other.options, &other.path));
+    std::iter::once(mount(root.partition, root.filesystem, "", "/")).chain(others).collect()
+}
+
+fn wanted(template: &Template) -> Wanted {
+    match template.machine.accelerator {
+        kiln_template::Accelerator::Auto => Wanted::Auto,
+        kiln_template::Accelerator::Kvm => Wanted::This(Accelerator::Kvm),
+        kiln_template::Accelerator::Tcg => Wanted::This(Accelerator::Tcg),
+    }
+}
+
+fn machine_config(
+    template: &Template,
+    appliance: &Appliance,
+    choice: &Choice,
+    base: &Base,
+    overlay: &Path,
+    folder: &Path,
+) -> MachineConfig {
+    MachineConfig {
+        cpus: template.machine.cpus,
+        memory: template.machine.memory,
+        accelerator: choice.accelerator,
+        disks: vec![config::Disk {
+            serial: SERIAL.to_owned(),
+            base: base.disk.clone(),
+            overlay: overlay.to_owned(),
+        }],
+        boot: Boot::Kernel {
+            kernel: appliance.kernel.clone(),
+            initrd: appliance.initrd.clone(),
+            command_line: appliance::command_line(),
+        },
+        network: match template.machine.network {
+            kiln_template::Network::User => config::Network::User,
+            kiln_template::Network::None => config::Network::None,
+        },
+        console: folder.join("console.log"),
+        log: folder.join("qemu.log"),
+        agent_port: Some(appliance::PORT),
+    }
+}

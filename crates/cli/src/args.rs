@@ -1,0 +1,181 @@
+//! The command line.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use kiln_types::SnapshotId;
+use std::path::PathBuf;
+
+/// Builds golden VM images from templates, and keeps them as Amazon EC2 keeps AMIs: snapshots, image records and
+/// disk files, on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "kiln", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Stands below every help text.
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 usage or invalid template, 3 host not able, 130 interrupted";
+
+/// What every command takes.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Global {
+    /// Where images, snapshots and caches live [default: ~/.local/share/kiln]
+    #[arg(long, global = true, env = "KILN_HOME", value_name = "DIR", hide_env_values = true)]
+    pub(crate) home: Option<PathBuf>,
+    /// Print only errors and results
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build a template's image: run its steps, store the snapshot, register the image, write the exports
+    Build(Build),
+    /// Show what a build would do, and start nothing
+    Plan(Plan),
+    /// Check a template and print every mistake
+    Validate(Validate),
+    /// List and show images
+    #[command(subcommand)]
+    Image(Image),
+    /// List and show snapshots
+    #[command(subcommand)]
+    Snapshot(Snapshot),
+    /// Write an image's or a snapshot's disk to a file
+    Export(Export),
+    /// Say what this host can do, and how to mend what it lacks
+    Doctor(Doctor),
+}
+
+/// A template and the values of its variables.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Template {
+    /// The template: a folder that holds template.toml, or a file
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) template: PathBuf,
+    /// Set a variable; may be given many times
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) vars: Vec<(String, String)>,
+    /// Read variables from a TOML file of `name = "value"` lines; --var wins over it
+    #[arg(long = "var-file", value_name = "FILE")]
+    pub(crate) var_files: Vec<PathBuf>,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    pair.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "expected NAME=VALUE".to_owned())
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Build {
+    #[command(flatten)]
+    pub(crate) template: Template,
+    /// Build a new image although an image of the same inputs exists
+    #[arg(long)]
+    pub(crate) new: bool,
+    /// Take the image's name from the image that holds it
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Print one JSON document on standard output; progress goes to standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) template: Template,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Validate {
+    #[command(flatten)]
+    pub(crate) template: Template,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// List images, the newest last
+    List(List),
+    /// Show one image
+    Show(ImageShow),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct List {
+    /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImageShow {
+    /// An image's id or name
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Snapshot {
+    /// List snapshots, the newest last
+    List(List),
+    /// Show one snapshot
+    Show(SnapshotShow),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SnapshotShow {
+    /// A snapshot's id
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotId,
+    /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Export {
+    /// An image's id or name, or a snapshot's id
+    #[arg(value_name = "IMAGE|SNAPSHOT")]
+    pub(crate) source: String,
+    /// The file to write; one that exists is replaced when the new one is whole
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// qcow2, raw, vmdk, vhd or vhdx [default: by the file's ending, else qcow2]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Doctor {
+    /// Fetch what can be fetched without installing anything: the appliance's fallback kernel
+    #[arg(long)]
+    pub(crate) fix: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,45 @@
+//! `kiln build`: template to image.
+
+use crate::{
+    args::{Build, Global},
+    commands::{events, export, json, open, request},
+    failure::Failure,
+    output::seconds,
+};
+use kiln_builder::{BuildRequest, Built};
+use serde::Serialize;
+use std::fmt::Write;
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Document {
+    builds: Vec<Built>,
+}
+
+pub(crate) async fn run(global: &Global, args: &Build) -> Result<String, Failure> {
+    let request = BuildRequest { template: request(&args.template), new: args.new, replace: args.replace };
+    // Mistakes in the template are told before anything is opened or made.
+    request.template.load(kiln_types::Timestamp::now())?;
+    let kiln = open(global).await?;
+    let built = kiln.build(&request, &events(global)).await?;
+    if args.json {
+        return json(&Document { builds: vec![built] });
+    }
+    Ok(summary(&built))
+}
+
+fn summary(built: &Built) -> String {
+    let mut out = String::new();
+    let what = if built.unchanged {
+        "unchanged: nothing that this image depends on is different".to_owned()
+    } else {
+        let took = std::time::Duration::from_secs_f64(built.seconds.max(0.0));
+        format!("{} steps run, {} cached, in {}", built.steps_run, built.steps_cached, seconds(took))
+    };
+    writeln!(out, "{}  {}\n  {what}", built.image_id, built.name).expect("a string takes what is written");
+    for exported in &built.exports {
+        out.push_str("  ");
+        out.push_str(&export::line(exported));
+    }
+    out
+}

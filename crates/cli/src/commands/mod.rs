@@ -1,0 +1,101 @@
+//! The commands: one a file. Each returns what it prints on standard output.
+
+pub(crate) mod build;
+pub(crate) mod doctor;
+pub(crate) mod export;
+pub(crate) mod image;
+pub(crate) mod plan;
+pub(crate) mod snapshot;
+pub(crate) mod supervise;
+pub(crate) mod validate;
+
+use crate::{
+    args::{Args, Command, Global, Template},
+    exit,
+    failure::Failure,
+    output::{self, Verbosity},
+    settings,
+};
+use kiln_builder::{Events, Kiln, TemplateRequest};
+use serde::Serialize;
+use std::{future::Future, io, time::Duration};
+
+/// How long tasks on other threads may take to notice that the command has ended.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs the command that was asked for.
+pub(crate) fn run(args: Args) -> Result<String, Failure> {
+    let Args { global, command } = args;
+    match command {
+        Command::Validate(args) => validate::run(&args),
+        Command::Build(args) => block_on(build::run(&global, &args)),
+        Command::Plan(args) => block_on(plan::run(&global, &args)),
+        Command::Image(args) => block_on(image::run(&global, &args)),
+        Command::Snapshot(args) => block_on(snapshot::run(&global, &args)),
+        Command::Export(args) => block_on(export::run(&global, &args)),
+        Command::Doctor(args) => block_on(doctor::run(&global, &args)),
+    }
+}
+
+/// Runs a command until it ends or is interrupted. An interrupted command is dropped: every machine that it
+/// started dies with it, and what it was writing goes away.
+fn block_on(command: impl Future<Output = Result<String, Failure>>) -> Result<String, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::from_error(&error, None, exit::FAILED))?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = command => result,
+            signal = interrupted() => Err(signal),
+        }
+    });
+    runtime.shutdown_timeout(LEAVE_WITHIN);
+    result
+}
+
+/// Waits for Ctrl-C or a termination signal.
+async fn interrupted() -> Failure {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+        io::Result::Ok(())
+    };
+    match wait.await {
+        Ok(()) => Failure::interrupted(),
+        Err(error) => Failure::from_error(&error, None, exit::FAILED),
+    }
+}
+
+/// Opens the installation that the command line names.
+async fn open(global: &Global) -> Result<Kiln, Failure> {
+    let home = settings::home(global.home.as_deref())?;
+    let program = std::env::current_exe().map_err(|error| Failure::from_error(&error, None, exit::FAILED))?;
+    Ok(Kiln::open(&home, settings::program_path(), supervise::command(program)).await?)
+}
+
+/// Returns where a build's events go.
+fn events(global: &Global) -> Events {
+    output::events(if global.quiet { Verbosity::Quiet } else { Verbosity::Normal })
+}
+
+/// Makes a request of what the command line says.
+fn request(template: &Template) -> TemplateRequest {
+    TemplateRequest {
+        path: template.template.clone(),
+        vars: template.vars.clone(),
+        var_files: template.var_files.clone(),
+        environment: settings::environment(),
+    }
+}
+
+/// Prints a document for programs.
+fn json<T: Serialize>(document: &T) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(document);
+    text.map(|text| text + "\n").map_err(|error| Failure::from_error(&error, None, exit::FAILED))
+}

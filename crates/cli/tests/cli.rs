@@ -1,0 +1,146 @@
+//! The command without a machine: help, mistakes, failures before anything starts. Standard output, standard error
+//! and exit code together.
+
+mod support;
+
+use anyhow::{Context, Result};
+use support::{Kiln, Run};
+
+fn shown(kiln: &Kiln, run: &Run) -> String {
+    let text = format!("exit {:?}\n--- stdout\n{}--- stderr\n{}", run.code, run.stdout, run.stderr);
+    text.replace(&*kiln.world.path().to_string_lossy(), "WORLD")
+}
+
+#[test]
+fn help() -> Result<()> {
+    let kiln = Kiln::new()?;
+    for args in [
+        &["--help"][..],
+        &["build", "--help"],
+        &["plan", "--help"],
+        &["validate", "--help"],
+        &["image", "--help"],
+        &["image", "list", "--help"],
+        &["image", "show", "--help"],
+        &["snapshot", "--help"],
+        &["snapshot", "list", "--help"],
+        &["snapshot", "show", "--help"],
+        &["export", "--help"],
+        &["doctor", "--help"],
+    ] {
+        let run = kiln.run(args)?;
+        assert_eq!(run.code, Some(0), "{args:?}");
+        insta::assert_snapshot!(args.join(" ").replace("--", ""), run.stdout);
+    }
+    Ok(())
+}
+
+#[test]
+fn usage_is_exit_2() -> Result<()> {
+    let kiln = Kiln::new()?;
+    for args in
+        [&["biuld"][..], &["build"], &["snapshot", "show", "snap-1"], &["build", "x", "--var", "novalue"]]
+    {
+        assert_eq!(kiln.run(args)?.code, Some(2), "{args:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_template() -> Result<()> {
+    let kiln = Kiln::new()?;
+    let run = kiln.run(&["build", "no/such/template"])?;
+    insta::assert_snapshot!(shown(&kiln, &run));
+    Ok(())
+}
+
+#[test]
+fn five_mistakes_at_once() -> Result<()> {
+    let kiln = Kiln::new()?;
+    let folder = kiln.world.template(
+        "wrong",
+        r#"[template]
+name = "Wrong Name"
+
+[source]
+type = "bootstrap"
+suite = "${var.relaese}"
+disk_sise = "4GiB"
+
+[variables]
+release = { default = "bookworm" }
+
+[machine]
+memory = "1GB"
+
+[[provisioner]]
+type = "shel"
+inline = ["true"]
+"#,
+    )?;
+    let mut run = kiln.run(&["validate", folder.to_str().context("a path")?])?;
+    assert_eq!(run.code, Some(2));
+    assert_eq!(run.stderr.matches("error").count(), 5, "{}", run.stderr);
+    run.stderr = run.stderr.replace('\\', "/");
+    insta::assert_snapshot!(shown(&kiln, &run));
+    Ok(())
+}
+
+#[test]
+fn a_wrong_checksum() -> Result<()> {
+    let kiln = Kiln::new()?;
+    kiln.world.file("templates/disk/base.raw", vec![1; 1 << 20])?;
+    let run = build_disk(&kiln, "base.raw")?;
+    insta::assert_snapshot!(
+        shown(&kiln, &run).lines().filter(|line| !line.contains(" in 0.")).collect::<Vec<_>>().join("\n")
+    );
+    Ok(())
+}
+
+#[test]
+fn a_missing_base() -> Result<()> {
+    let kiln = Kiln::new()?;
+    let run = build_disk(&kiln, "gone.qcow2")?;
+    insta::assert_snapshot!(shown(&kiln, &run));
+    Ok(())
+}
+
+fn build_disk(kiln: &Kiln, path: &str) -> Result<Run> {
+    let toml = format!(
+        "[template]\nname = \"disk\"\n[source]\ntype = \"disk\"\npath = \"{path}\"\nchecksum = \"sha256:{}\"\n",
+        "0".repeat(64)
+    );
+    let folder = kiln.world.template("disk", &toml)?;
+    kiln.run(&["build", folder.to_str().context("a path")?])
+}
+
+#[test]
+fn no_qemu_is_exit_3() -> Result<()> {
+    let kiln = Kiln::new()?;
+    kiln.world.file("templates/disk/base.raw", vec![1; 1 << 20])?;
+    let folder = kiln.world.path().join("templates/disk");
+    kiln.world.file(
+        "templates/disk/template.toml",
+        format!(
+            "[template]\nname = \"disk\"\n[source]\ntype = \"disk\"\npath = \"base.raw\"\nchecksum = \"sha256:{}\"\n",
+            "0".repeat(64)
+        ),
+    )?;
+    let empty = kiln.world.path().join("no-programs");
+    fs_err::create_dir(&empty)?;
+    let output = kiln.command(&["build", folder.to_str().context("a path")?]).env("PATH", &empty).output()?;
+    let run = Run::from(output);
+    insta::assert_snapshot!(shown(&kiln, &run));
+    Ok(())
+}
+
+#[test]
+fn empty_lists() -> Result<()> {
+    let kiln = Kiln::new()?;
+    assert_eq!(kiln.json(&["image", "list", "--json"])?, serde_json::json!({"Images": []}));
+    assert_eq!(kiln.json(&["snapshot", "list", "--json"])?, serde_json::json!({"Snapshots": []}));
+    let run = kiln.run(&["image", "show", "ami-00000000000000000"])?;
+    assert_eq!(run.code, Some(1));
+    insta::assert_snapshot!(shown(&kiln, &run));
+    Ok(())
+}

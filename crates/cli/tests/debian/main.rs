@@ -1,0 +1,79 @@
+//! The shipped template for real, once: Debian is bootstrapped, nginx is installed, and the exported disk boots under
+//! BIOS and under UEFI and serves the page.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use anyhow::{Context, Result, ensure};
+use kiln_testkit::Guest;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+use support::{Kiln, tool};
+
+/// A Debian boot to nginx takes one to three minutes without KVM on a quiet machine.
+const BOOT: Duration = Duration::from_secs(900);
+
+#[test]
+fn debian_web_boots_under_bios_and_uefi_and_serves_its_page() -> Result<()> {
+    let kiln = Kiln::new()?;
+    let folder = kiln.world.path().join("debian-web");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates/debian-web");
+    copy(&shipped, &folder)?;
+    let document = kiln.json(&["build", folder.to_str().context("a path")?, "--json"])?;
+    let build = &document["Builds"][0];
+    assert_eq!(build["StepsRun"], 3);
+    let disk = PathBuf::from(build["Exports"][0]["Path"].as_str().context("a path")?);
+    tool("qemu-img", &["check", "-f", "qcow2", disk.to_str().context("a path")?])?;
+
+    serves(&Guest::boot(&disk, "qcow2")?).context("under BIOS")?;
+    serves(&Guest::boot_uefi(&disk, "qcow2")?).context("under UEFI")
+}
+
+/// What a step wrote into the page.
+const PAGE: &str = "Baked by Kiln";
+
+/// Waits until the guest's port 80 answers with the page.
+fn serves(guest: &Guest) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let answer = get(guest.http_port()).unwrap_or_default();
+        if answer.contains(PAGE) {
+            return Ok(());
+        }
+        let told = || guest.console().unwrap_or_default();
+        ensure!(start.elapsed() < BOOT, "no page within {BOOT:?}: {answer:?}\n{}", told());
+        sleep(Duration::from_secs(2));
+    }
+}
+
+fn get(port: u16) -> Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Copies a template's folder without what builds left in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs_err::create_dir_all(to)?;
+    for entry in fs_err::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_name() == "dist" {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            copy(&source, &target)?;
+        } else {
+            fs_err::copy(&source, &target)?;
+        }
+    }
+    Ok(())
+}
