@@ -75,6 +75,13 @@ pub enum Error {
         message: String,
     },
 
+    /// The caller gave up waiting.
+    #[error("the conversion of `{}` was cancelled", path.display())]
+    Cancelled {
+        /// The image that was being converted.
+        path: PathBuf,
+    },
+
     /// The file system is full.
     #[error("no space left to write `{}`, which needs up to {needed} bytes", path.display())]
     DiskFull {

@@ -10,7 +10,7 @@
 mod copy;
 
 use crate::{Conversion, Error, Format, ImageInfo, gate};
-use std::path::Path;
+use std::{ops::ControlFlow, path::Path};
 
 /// How the names of staged files begin.
 pub(crate) const STAGED_PREFIX: &str = ".kiln-staged-";
@@ -38,7 +38,11 @@ pub fn import(
         Format::Qcow2 | Format::Vmdk | Format::Vhd | Format::Vhdx => {
             let (target, target_format, options) = (staged.path(), Format::Raw, &[][..]);
             let conversion = Conversion { source: path, format, target, target_format, options, size };
-            conversion.run(progress).map_err(|error| error.or_disk_full(out, size))?;
+            let mut report = |done, total| {
+                progress(done, total);
+                ControlFlow::Continue(())
+            };
+            conversion.run(&mut report).map_err(|error| error.or_disk_full(out, size))?;
         }
     }
     let file = fs_err::OpenOptions::new().write(true).open(staged.path())?;

@@ -8,6 +8,7 @@ mod percent;
 use crate::{Error, Format};
 use std::{
     ffi::{OsStr, OsString},
+    ops::ControlFlow,
     path::Path,
 };
 
@@ -29,11 +30,13 @@ pub struct Conversion<'a> {
 }
 
 impl Conversion<'_> {
-    /// Runs it to its end; the child is killed if this thread goes away. `progress` gets bytes done and all of them.
+    /// Runs it to its end; the child is killed if this thread goes away. `progress` gets bytes done and all of them,
+    /// and can give up.
     ///
     /// # Errors
-    /// [`Error::QemuImgMissing`], [`Error::QemuImg`] with its last words, or when a path cannot be resolved.
-    pub fn run(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Error> {
+    /// [`Error::QemuImgMissing`], [`Error::QemuImg`] with its last words, [`Error::Cancelled`] when `progress` broke
+    /// off, or when a path cannot be resolved.
+    pub fn run(&self, progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>) -> Result<(), Error> {
         // Absolute paths: QEMU takes `name:` at the start of a relative one for a protocol.
         let source = fs_err::canonicalize(self.source)?;
         let target = std::path::absolute(self.target)?;
@@ -54,7 +57,7 @@ impl Conversion<'_> {
         arguments.push(target.into_os_string());
         let limits = child::Limits::for_volume(self.size);
         child::run("convert", &arguments, self.source, limits, |percent| {
-            progress(self.size / 10_000 * u64::from(percent), self.size);
+            progress(self.size / 10_000 * u64::from(percent), self.size)
         })
     }
 }

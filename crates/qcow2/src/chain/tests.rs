@@ -1,5 +1,5 @@
 use super::*;
-use crate::oracle::{content, qemu_img, qemu_io, read_all, same};
+use crate::oracle::{Random, content, qemu_img, qemu_io, read_all, same};
 use anyhow::{Result, ensure};
 use kiln_types::BLOCK_SIZE;
 use std::collections::BTreeSet;
@@ -203,5 +203,69 @@ fn damaged_tables_are_errors_and_not_data() -> Result<()> {
         ensure!(matches!(read, Err(Error::Layer { .. })), "{read:?}");
         file.file().write_all_at(&old, entry)?;
     }
+    Ok(())
+}
+
+/// Random writes, zeros, discards and compressed writes in up to three overlays of random cluster and volume sizes.
+#[test]
+fn random_overlays_read_as_qemu_reads_them() -> Result<()> {
+    for seed in 1..=8 {
+        let mut random = Random(seed);
+        let mut world = World::new(512 * (1 + random.below(12_000)))?;
+        for _ in 0..=random.below(3) {
+            let size = 512 * (2048 + random.below(12_000));
+            let bits = 12 + random.below(10);
+            // QEMU compresses into clusters that are free: first of all.
+            let compressed = format!("write -q -c -P {} 0 {}", random.below(256), size.min(1 << bits));
+            let lines: Vec<String> =
+                [compressed].into_iter().chain((0..12).map(|_| random_command(&mut random, size))).collect();
+            world.overlay(&format!("cluster_size={}", 1 << bits), size, &lines)?;
+        }
+        world.judge().map_err(|error| error.context(format!("seed {seed}")))?;
+    }
+    Ok(())
+}
+
+fn random_command(random: &mut Random, size: u64) -> String {
+    let offset = 512 * random.below(size / 512);
+    let length = (512 * (1 + random.below(600))).min(size - offset);
+    match random.below(5) {
+        0 => format!("write -q -z {offset} {length}"),
+        1 => format!("write -q -z -u {offset} {length}"),
+        2 => format!("discard -q {offset} {length}"),
+        _ => format!("write -q -P {} {offset} {length}", random.below(256)),
+    }
+}
+
+/// Whatever the tables of an overlay say: an answer or an error, soon, and no byte of another place's memory.
+#[test]
+fn damaged_overlays_are_answered() -> Result<()> {
+    let mut world = World::new(1 << 20)?;
+    world.overlay("cluster_size=4k", 1 << 20, &commands(&["write -P 1 0 300k", "write -c -P 2 512k 4k"]))?;
+    let (path, mut random) = (world.overlays[0].clone(), Random(5));
+    let sound = fs_err::read(&path)?;
+    let length = u64::try_from(sound.len())?;
+    let (mut read, mut refused) = (0, 0);
+    for _ in 0..300 {
+        let mut bytes = sound.clone();
+        for _ in 0..=random.below(4) {
+            // The header, or the tables behind it: the file's first 48 KiB.
+            let end = if random.below(2) == 0 { 128 } else { length.min(48 << 10) };
+            let at = usize::try_from(random.below(end))?;
+            bytes[at] = if random.below(3) == 0 { 0xff } else { random.next().to_le_bytes()[0] };
+        }
+        fs_err::write(&path, &bytes)?;
+        // A header may say that the volume is huge: some blocks will do.
+        match Chain::open(&world.base(), &world.overlays) {
+            Err(_) => refused += 1,
+            Ok(mut chain) => {
+                drop(chain.changed_blocks());
+                let mut buffer = PageBuffer::block();
+                read +=
+                    (0..4).filter(|index| chain.read_block(BlockIndex(*index), &mut buffer).is_ok()).count();
+            }
+        }
+    }
+    ensure!(read > 50 && refused > 50, "{read} blocks read, {refused} overlays refused");
     Ok(())
 }

@@ -6,6 +6,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_de
 use std::{
     ffi::OsString,
     io::{self, Read},
+    ops::ControlFlow,
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -62,7 +63,7 @@ pub(super) fn run(
     arguments: &[OsString],
     subject: &Path,
     limits: Limits,
-    mut percent: impl FnMut(u16),
+    mut percent: impl FnMut(u16) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let mut child = Reaped(spawn(verb, arguments, limits)?);
     let errors = child.0.stderr.take().map(|pipe| thread::spawn(move || tail(pipe)));
@@ -71,7 +72,11 @@ pub(super) fn run(
         loop {
             match output.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(read) => parser.feed(&buffer[..read]).map(&mut percent).unwrap_or_default(),
+                Ok(read) => {
+                    if parser.feed(&buffer[..read]).map(&mut percent) == Some(ControlFlow::Break(())) {
+                        return Err(Error::Cancelled { path: subject.to_owned() });
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
