@@ -49,5 +49,37 @@ fn format(size: u64, image: Option<&[u8]>, serial: u32) -> std::io::Result<Vec<u
         file.write_all(image)?;
         file.flush()?;
     }
-    Ok(volume.into_inner())
+    let mut bytes = volume.into_inner();
+    mend_folders(&mut bytes);
+    Ok(bytes)
+}
+
+/// Puts the first entries of each new folder right. fatfs 0.3.6 writes a long name in front of `.` and of `..` and points
+/// `..` at the root's cluster; the specification wants them in the first two places, with cluster 0 for the root.
+///
+/// ```text
+/// entry of 32 bytes:  0 name (11)   11 attributes (10 folder, 0F long name)   20 cluster, high   26 cluster, low
+/// before:  long "."   .   long ".."   ..              after:  .   ..   deleted   deleted
+/// ```
+fn mend_folders(volume: &mut [u8]) {
+    const ENTRY: usize = 32;
+    const ROOT_CLUSTER: u8 = 2;
+    let first_entries = |entries: &[u8]| {
+        entries[11] == 0x0f
+            && entries[ENTRY..].starts_with(b".          \x10")
+            && entries[2 * ENTRY + 11] == 0x0f
+            && entries[3 * ENTRY..].starts_with(b"..         \x10")
+    };
+    for sector in volume.as_chunks_mut::<512>().0 {
+        if first_entries(sector) {
+            sector.copy_within(ENTRY..2 * ENTRY, 0);
+            sector.copy_within(3 * ENTRY..4 * ENTRY, ENTRY);
+            sector[2 * ENTRY] = 0xe5;
+            sector[3 * ENTRY] = 0xe5;
+            let parent = &mut sector[ENTRY..2 * ENTRY];
+            if parent[20..22] == [0, 0] && parent[26..28] == [ROOT_CLUSTER, 0] {
+                parent[26] = 0;
+            }
+        }
+    }
 }

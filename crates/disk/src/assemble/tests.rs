@@ -36,6 +36,10 @@ fn a_gpt_disk_passes_sfdisk() -> Result {
     assert_eq!((esp.filesystem, esp.uuid.as_deref()), (Some(FileSystem::Vfat), Some("CAFE-0001")));
     let mut bytes = vec![0; usize::try_from(esp.size)?];
     Region::open(file.path())?.read_at(esp.offset, &mut bytes)?;
+    let volume = tempfile::NamedTempFile::new()?;
+    fs_err::write(volume.path(), &bytes)?;
+    let check = Command::new("/usr/sbin/fsck.fat").arg("-n").arg(volume.path()).output()?;
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
     let fat = fatfs::FileSystem::new(std::io::Cursor::new(bytes), fatfs::FsOptions::new())?;
     assert_eq!(fat.fat_type(), fatfs::FatType::Fat32);
     let mut content = String::new();

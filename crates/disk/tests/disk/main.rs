@@ -1,3 +1,4 @@
 //! Real packages, disks and tools.
 
+mod bootstrap;
 mod fetched_kernel;
