@@ -1,9 +1,11 @@
-//! Development only: temporary worlds, a base disk made in seconds, and guests that boot a disk by itself.
+//! Development only: temporary worlds, the command in one of them, a base disk made in seconds, and guests that boot a disk by itself.
 
+mod command;
 mod guest;
 mod tiny;
 mod world;
 
+pub use command::{Kiln, LONG, Run, Started, tiny_template, tool};
 pub use guest::{Firmware, Guest};
 pub use tiny::{MARKER, TinyBase, Variant, tiny_base, tiny_base_variant};
 pub use world::World;

@@ -1,11 +1,8 @@
 //! The shipped template for real, once: Debian is bootstrapped, nginx is installed, and the exported disk boots under
 //! BIOS and under UEFI and serves the page.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use anyhow::{Context, Result, ensure};
-use kiln_testkit::Guest;
+use kiln_testkit::{Firmware, Guest, Kiln, tool};
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -13,14 +10,13 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
-use support::{Kiln, tool};
 
 /// A Debian boot to nginx takes one to three minutes without KVM on a quiet machine.
 const BOOT: Duration = Duration::from_secs(900);
 
 #[test]
 fn debian_web_boots_under_bios_and_uefi_and_serves_its_page() -> Result<()> {
-    let kiln = Kiln::new()?;
+    let kiln = Kiln::new(env!("CARGO_BIN_EXE_kiln"))?;
     let folder = kiln.world.path().join("debian-web");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates/debian-web");
     copy(&shipped, &folder)?;
@@ -30,8 +26,8 @@ fn debian_web_boots_under_bios_and_uefi_and_serves_its_page() -> Result<()> {
     let disk = PathBuf::from(build["Exports"][0]["Path"].as_str().context("a path")?);
     tool("qemu-img", &["check", "-f", "qcow2", disk.to_str().context("a path")?])?;
 
-    serves(&Guest::boot(&disk, "qcow2")?).context("under BIOS")?;
-    serves(&Guest::boot_uefi(&disk, "qcow2")?).context("under UEFI")
+    serves(&Guest::boot(&disk, "qcow2", Firmware::Bios)?).context("under BIOS")?;
+    serves(&Guest::boot(&disk, "qcow2", Firmware::Uefi)?).context("under UEFI")
 }
 
 /// What a step wrote into the page.

@@ -1,8 +1,8 @@
 //! A whole build: steps run, blocks are stored, a record is written, the exported disk boots.
 
-use crate::support::{Kiln, LONG, tiny, tiny_template, tool};
+use crate::{tiny, world};
 use anyhow::{Context, Result};
-use kiln_testkit::Guest;
+use kiln_testkit::{Firmware, Guest, Kiln, LONG, tiny_template, tool};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -62,7 +62,7 @@ path = "dist/tiny.raw"
 #[test]
 fn a_build_from_template_to_a_disk_that_boots() -> Result<()> {
     let base = tiny()?;
-    let kiln = Kiln::new()?;
+    let kiln = world()?;
     let folder = kiln.world.template("tiny", &tiny_template(&base, STEPS))?;
     kiln.world.file(
         "templates/tiny/files/whoami.sh",
@@ -92,7 +92,7 @@ fn a_build_from_template_to_a_disk_that_boots() -> Result<()> {
     an_export_by_hand_is_the_same(&kiln, &folder, build)?;
     an_unchanged_build_returns_the_image(&kiln, template, build)?;
 
-    let mut guest = Guest::boot(&folder.join("dist/tiny.qcow2"), "qcow2")?;
+    let mut guest = Guest::boot(&folder.join("dist/tiny.qcow2"), "qcow2", Firmware::Bios)?;
     guest.wait_for_console("PLANTED-BY-A-STEP", LONG)?;
     kiln.no_processes(LONG)?;
     Ok(())

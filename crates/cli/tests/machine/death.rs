@@ -1,7 +1,8 @@
 //! Death at any moment leaves no process and no half-made result, and the next build succeeds.
 
-use crate::support::{Kiln, LONG, Started, tiny, tiny_template};
+use crate::tiny;
 use anyhow::{Context, Result};
+use kiln_testkit::{Kiln, LONG, Started, tiny_template};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     path::PathBuf,
@@ -25,7 +26,7 @@ path = "dist/tiny.qcow2"
 
 /// A world with a template whose step waits as long as `--var wait=…` says.
 fn world() -> Result<(Kiln, PathBuf)> {
-    let kiln = Kiln::new()?;
+    let kiln = crate::world()?;
     let folder = kiln.world.template("tiny", &tiny_template(&tiny()?, STEPS))?;
     Ok((kiln, folder))
 }
@@ -60,7 +61,7 @@ fn a_killed_qemu_is_noticed_within_a_second() -> Result<()> {
 
 #[test]
 fn a_guest_panic_is_told_with_the_consoles_last_lines() -> Result<()> {
-    let kiln = Kiln::new()?;
+    let kiln = crate::world()?;
     let panic = r#"
 [[provisioner]]
 type = "shell"

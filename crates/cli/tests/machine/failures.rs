@@ -1,7 +1,8 @@
 //! Failures say what failed, on what, why, and what to type next.
 
-use crate::support::{Kiln, Run, tiny, tiny_template, tool};
+use crate::{tiny, world};
 use anyhow::{Context, Result};
+use kiln_testkit::{Kiln, Run, tiny_template, tool};
 use std::path::Path;
 
 fn build(kiln: &Kiln, rest: &str) -> Result<Run> {
@@ -17,7 +18,7 @@ fn error(kiln: &Kiln, run: &Run) -> String {
 
 #[test]
 fn a_script_that_exits_7() -> Result<()> {
-    let kiln = Kiln::new()?;
+    let kiln = world()?;
     let step = r#"
 [[provisioner]]
 type = "shell"
@@ -37,7 +38,7 @@ inline = ["echo before", "echo a reason >&2; (exit 7)", "echo after"]
 
 #[test]
 fn a_script_that_never_ends() -> Result<()> {
-    let kiln = Kiln::new()?;
+    let kiln = world()?;
     let step = r#"
 [[provisioner]]
 type = "shell"
@@ -56,7 +57,7 @@ timeout = "3s"
 
 #[test]
 fn a_full_disk() -> Result<()> {
-    let kiln = Kiln::new()?;
+    let kiln = world()?;
     let home = kiln.world.home();
     let _full = Tmpfs::mount(&home, "96m")?;
     let step = r#"

@@ -3,5 +3,21 @@
 mod build;
 mod death;
 mod failures;
-#[path = "../support/mod.rs"]
-mod support;
+
+use anyhow::Result;
+use kiln_testkit::{Kiln, TinyBase, tiny_base};
+use std::path::{Path, PathBuf};
+
+/// Makes a world for the command.
+fn world() -> Result<Kiln> {
+    Kiln::new(env!("CARGO_BIN_EXE_kiln"))
+}
+
+/// Returns the tiny base, from packages that are kept between runs.
+#[expect(clippy::disallowed_methods, reason = "tests take their cache's place from the environment")]
+fn tiny() -> Result<TinyBase> {
+    let kept = std::env::var_os("KILN_TEST_CACHE").map(PathBuf::from);
+    let cache = kept.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
+    fs_err::create_dir_all(&cache)?;
+    tiny_base(&cache)
+}

@@ -1,12 +1,9 @@
-//! What the tests of the command share: the binary in a world of its own, and a look at the process table.
-#![expect(dead_code, reason = "each test binary uses a part of it")]
-#![expect(clippy::disallowed_methods, reason = "tests take their cache's place from the environment")]
+//! The `kiln` command in a world of its own, and a look at the process table.
 
+use crate::{TinyBase, World};
 use anyhow::{Context, Result, ensure};
-use kiln_testkit::{TinyBase, World, tiny_base};
 use serde_json::Value;
 use std::{
-    env,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread::sleep,
@@ -17,29 +14,43 @@ use std::{
 pub const LONG: Duration = Duration::from_secs(240);
 
 /// A temporary home, and the command that works in it.
+#[derive(Debug)]
 pub struct Kiln {
+    /// The home and what lies beside it.
     pub world: World,
+    program: PathBuf,
 }
 
 impl Kiln {
-    pub fn new() -> Result<Self> {
-        Ok(Self { world: World::new()? })
+    /// Makes a world for this program.
+    ///
+    /// # Errors
+    /// When the world cannot be made.
+    pub fn new(program: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self { world: World::new()?, program: program.as_ref().to_owned() })
     }
 
     /// Returns `kiln` with these arguments, ready to be started.
+    #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        let mut command = Command::new(&self.program);
         command.args(args).env("KILN_HOME", self.world.home()).stdin(Stdio::null());
         command.env_remove("KILN_LOG").env("NO_COLOR", "1");
         command
     }
 
     /// Runs `kiln` to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started.
     pub fn run(&self, args: &[&str]) -> Result<Run> {
         Ok(Run::from(self.command(args).output()?))
     }
 
     /// Runs `kiln`, which must succeed, and reads the JSON that it prints.
+    ///
+    /// # Errors
+    /// When it fails or prints something else.
     pub fn json(&self, args: &[&str]) -> Result<Value> {
         let run = self.run(args)?;
         ensure!(run.code == Some(0), "kiln {args:?}: {run:?}");
@@ -47,6 +58,9 @@ impl Kiln {
     }
 
     /// Starts `kiln` with its output in a file, and returns it with that file.
+    ///
+    /// # Errors
+    /// When it cannot be started.
     pub fn start(&self, args: &[&str]) -> Result<Started> {
         let log = self.world.path().join("stderr.log");
         let child = self
@@ -58,6 +72,9 @@ impl Kiln {
     }
 
     /// Lists the processes whose command line names this world.
+    ///
+    /// # Errors
+    /// When the process table cannot be read.
     pub fn processes(&self) -> Result<Vec<String>> {
         let place = self.world.path().to_string_lossy().into_owned();
         let mut found = Vec::new();
@@ -73,6 +90,9 @@ impl Kiln {
     }
 
     /// Waits until no process of this world is left.
+    ///
+    /// # Errors
+    /// When one is left.
     pub fn no_processes(&self, within: Duration) -> Result<()> {
         let start = Instant::now();
         loop {
@@ -86,6 +106,9 @@ impl Kiln {
     }
 
     /// Returns the process id of this world's QEMU.
+    ///
+    /// # Errors
+    /// When there is none.
     pub fn qemu(&self) -> Result<u32> {
         let processes = self.processes()?;
         let qemu = processes.iter().find(|line| {
@@ -97,16 +120,22 @@ impl Kiln {
     }
 
     /// Returns how many images this home has.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
     pub fn images(&self) -> Result<usize> {
         Ok(self.json(&["image", "list", "--json"])?["Images"].as_array().context("no list")?.len())
     }
 }
 
 /// How a command ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Run {
+    /// The exit code; nothing where a signal ended it.
     pub code: Option<i32>,
+    /// Standard output.
     pub stdout: String,
+    /// Standard error.
     pub stderr: String,
 }
 
@@ -120,14 +149,19 @@ impl From<Output> for Run {
     }
 }
 
-/// A command that runs.
+/// A command that runs; killed when dropped.
+#[derive(Debug)]
 pub struct Started {
+    /// The process.
     pub child: Child,
-    pub log: PathBuf,
+    log: PathBuf,
 }
 
 impl Started {
     /// Waits until the command's standard error holds `text`.
+    ///
+    /// # Errors
+    /// When the command ends before, or never says it.
     pub fn wait_for(&mut self, text: &str) -> Result<()> {
         let start = Instant::now();
         loop {
@@ -142,6 +176,9 @@ impl Started {
     }
 
     /// Waits for the end, and returns the exit code and standard error.
+    ///
+    /// # Errors
+    /// When it does not end.
     pub fn end(&mut self) -> Result<(Option<i32>, String)> {
         let start = Instant::now();
         loop {
@@ -162,20 +199,8 @@ impl Drop for Started {
     }
 }
 
-/// Returns the folder where packages and tiny bases are kept between runs.
-pub fn cache() -> PathBuf {
-    let kept = env::var_os("KILN_TEST_CACHE").map(PathBuf::from);
-    kept.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
-}
-
-/// Returns the tiny base.
-pub fn tiny() -> Result<TinyBase> {
-    let cache = cache();
-    fs_err::create_dir_all(&cache)?;
-    tiny_base(&cache)
-}
-
 /// Returns a template over the tiny base, with these further tables.
+#[must_use]
 pub fn tiny_template(base: &TinyBase, rest: &str) -> String {
     format!(
         r#"
@@ -198,6 +223,9 @@ memory = "512MiB"
 }
 
 /// Runs an outside tool, which must succeed, and returns what it prints.
+///
+/// # Errors
+/// When it cannot be run or fails.
 pub fn tool(program: &str, args: &[&str]) -> Result<String> {
     let output =
         Command::new(program).args(args).output().with_context(|| format!("{program} cannot be run"))?;
