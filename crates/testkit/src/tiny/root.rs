@@ -111,12 +111,11 @@ pub(super) fn kernel(tree: &Path, kernel: &KernelTree, unpacked: &Path, package:
     write(tree, &format!("boot/vmlinuz-{version}"), 0o644, &kernel.read_vmlinuz()?)?;
     let modules = kernel.modules(&MODULES)?;
     let folder = format!("lib/modules/{version}");
-    let mut order = String::new();
+    let file = |module: &kiln_disk::Module| format!("kernel/kiln/{}.ko", module.name);
     for module in &modules {
-        let name = format!("kernel/kiln/{}.ko", module.name);
-        write(tree, &format!("{folder}/{name}"), 0o644, &module.bytes)?;
-        order += &format!("{name}\n");
+        write(tree, &format!("{folder}/{}", file(module)), 0o644, &module.bytes)?;
     }
+    let order: String = modules.iter().map(|module| file(module) + "\n").collect();
     write(tree, &format!("{folder}/modules.order"), 0o644, order.as_bytes())?;
     let builtin =
         [folder.clone(), format!("usr/{folder}")].map(|path| package.join(path).join("modules.builtin"));
