@@ -4,6 +4,7 @@
 
 mod failure;
 mod file;
+mod lines;
 mod shell;
 
 pub use failure::{Cause, StepError, StepFailed};

@@ -1,48 +1,29 @@
 //! The host's end of the connection to the agent.
+//!
+//! ```text
+//! connect ── mount ── set_up_chroot ── (exec | upload | download)* end_step … ── finish ── power_off
+//! ```
+//! A request that fails leaves the session usable, unless the error says that the connection ended or is not of the
+//! protocol. The guest is not trusted: what it sends is bounded and checked.
+
+mod exec;
+mod link;
+mod upload;
 
 use super::AgentError;
+use kiln_agent::protocol::{Reply, Request};
 pub use kiln_agent::{Device, Exec, ExitStatus, Guest, Mount, Network, Setup, Stream};
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use link::{Link, unexpected};
+use std::{io::Write, path::Path, time::Duration};
 use tokio::net::UnixStream;
+pub use upload::{Upload, UploadContent};
 
-/// A file or folder to put into the guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upload {
-    /// What to put there.
-    pub content: UploadContent,
-    /// An absolute path in the guest. Where it ends with a slash or is a folder, the file or folder goes into it.
-    pub destination: String,
-    /// Permission bits of a file (of every file in a folder); `None` keeps those of the host's file, and gives bytes 0644.
-    pub mode: Option<u32>,
-    /// A user of the guest's, by name or number, with a group perhaps: `app`, `1000`, `app:www-data`. `None` is root.
-    pub owner: Option<String>,
-}
-
-/// What an upload holds.
-#[derive(Clone, PartialEq, Eq)]
-pub enum UploadContent {
-    /// A file or folder of this host. Symbolic links in a folder are kept as links; the named path itself is followed.
-    Path(PathBuf),
-    /// A file's bytes.
-    Bytes(Vec<u8>),
-}
-
-impl std::fmt::Debug for UploadContent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
-            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
-        }
-    }
-}
-
-/// A connection to the agent of one guest. One request at a time; every future may be dropped between two requests.
+/// A connection to the agent of one guest. One request at a time. A future may be dropped at any time: a program is then
+/// killed, an upload broken off, and the next request goes on from there.
 #[derive(Debug)]
 pub struct AgentSession {
     guest: Guest,
+    link: Link,
 }
 
 impl AgentSession {
@@ -51,7 +32,18 @@ impl AgentSession {
     /// # Errors
     /// When it does not answer in time, or speaks another version.
     pub async fn connect(stream: UnixStream, timeout: Duration) -> Result<Self, AgentError> {
-        todo!("{stream:?} {timeout:?}")
+        let mut link = Link::new(stream);
+        let greeting = async {
+            let (id, doing) = (link.begin(), "greeting the agent");
+            link.send(id, &Request::Hello, doing).await?;
+            match link.receive(id, doing).await? {
+                Reply::Hello(guest) => Ok(guest),
+                other => Err(unexpected(other, doing)),
+            }
+        };
+        let guest = tokio::time::timeout(timeout, greeting).await;
+        let guest = guest.map_err(|_elapsed| AgentError::NoAnswer { waited: timeout })??;
+        Ok(Self { guest, link })
     }
 
     /// Returns what the guest said of itself.
@@ -65,19 +57,20 @@ impl AgentSession {
     /// # Errors
     /// When a device does not appear or does not hold that file system.
     pub async fn mount(&mut self, mounts: &[Mount]) -> Result<(), AgentError> {
-        todo!("{mounts:?}")
+        self.link.call(&Request::Mount(mounts.to_vec()), "mounting the image").await
     }
 
-    /// Prepares the chroot: clock, entropy, network, `/proc`, `/sys`, `/dev`, fresh `/run` and `/tmp`, `resolv.conf`, `policy-rc.d`.
+    /// Prepares the chroot: clock, entropy, network, `/proc`, `/sys`, `/dev`, fresh `/run` and `/tmp`, `resolv.conf`,
+    /// `policy-rc.d`.
     ///
     /// # Errors
     /// When one of them cannot be had.
     pub async fn set_up_chroot(&mut self, setup: &Setup) -> Result<(), AgentError> {
-        todo!("{setup:?}")
+        self.link.call(&Request::SetUp(setup.clone()), "preparing the chroot").await
     }
 
-    /// Runs a program and gives its output to `on_output` as it comes. After `timeout` it and its group get SIGTERM, five
-    /// seconds later SIGKILL. Dropping the future kills it.
+    /// Runs a program and gives its output to `on_output` as it comes. It ends when the program itself does, whatever that
+    /// left running. After `timeout` it and its group get SIGTERM, five seconds later SIGKILL.
     ///
     /// # Errors
     /// When it cannot be started, takes longer than `timeout`, or the connection ends.
@@ -87,24 +80,50 @@ impl AgentSession {
         timeout: Option<Duration>,
         on_output: impl FnMut(Stream, &[u8]) + Send,
     ) -> Result<ExitStatus, AgentError> {
-        drop(on_output);
-        todo!("{exec:?} {timeout:?}")
+        exec::exec(&mut self.link, exec, timeout, on_output).await
     }
 
-    /// Puts a file or folder into the guest. Missing parents are made; each file appears whole under its name.
+    /// Puts a file or folder into the guest. Missing parents are made; each file appears whole under its name. What lies in
+    /// a folder that is there already stays.
     ///
     /// # Errors
     /// When either side cannot read or write.
     pub async fn upload(&mut self, upload: &Upload) -> Result<(), AgentError> {
-        todo!("{upload:?}")
+        upload::upload(&mut self.link, upload).await
     }
 
     /// Copies a file of the guest to `to`, which is created or replaced.
     ///
     /// # Errors
-    /// When either side cannot read or write.
+    /// When either side cannot read or write; nothing is left at `to` then.
     pub async fn download(&mut self, path: &str, to: &Path) -> Result<(), AgentError> {
-        todo!("{path:?} {to:?}")
+        let host = |source| AgentError::Host { path: to.to_owned(), source };
+        let mut file = fs_err::File::create(to).map_err(host)?;
+        let copied = self.read(path, |bytes| file.write_all(bytes).map_err(host)).await;
+        if copied.is_err() {
+            fs_err::remove_file(to).ok();
+        }
+        copied
+    }
+
+    /// Reads a file of the guest and gives its bytes to `on_bytes` as they come.
+    ///
+    /// # Errors
+    /// When the guest cannot read it, or whatever `on_bytes` returns.
+    pub async fn read(
+        &mut self,
+        path: &str,
+        mut on_bytes: impl FnMut(&[u8]) -> Result<(), AgentError> + Send,
+    ) -> Result<(), AgentError> {
+        let doing = format!("reading {path}");
+        let id = self.link.begin();
+        self.link.send(id, &Request::Download(path.to_owned()), &doing).await?;
+        loop {
+            match self.link.receive(id, &doing).await? {
+                Reply::Chunk(bytes) => on_bytes(&bytes)?,
+                other => return link::done(other, &doing),
+            }
+        }
     }
 
     /// Ends a step: kills every process of the guest and gives the next step fresh `/run`, `/tmp` and `/dev/shm`.
@@ -112,23 +131,33 @@ impl AgentSession {
     /// # Errors
     /// When a process or a mount does not go.
     pub async fn end_step(&mut self) -> Result<(), AgentError> {
-        todo!()
+        self.link.call(&Request::EndStep, "ending the step").await
     }
 
     /// Leaves the image: kills every process, takes the transient files away, trims unused blocks where `trim` says so,
-    /// and unmounts everything. Afterwards the disk is quiet.
+    /// and unmounts everything. Afterwards the disk is quiet; [`AgentSession::mount`] begins anew.
     ///
     /// # Errors
     /// When a file system cannot be unmounted.
     pub async fn finish(&mut self, trim: bool) -> Result<(), AgentError> {
-        todo!("{trim}")
+        self.link.call(&Request::Finish { trim }, "unmounting the image").await
     }
 
     /// Switches the guest off; QEMU ends by itself then.
     ///
     /// # Errors
     /// When the connection had ended before.
-    pub async fn power_off(self) -> Result<(), AgentError> {
-        todo!()
+    pub async fn power_off(mut self) -> Result<(), AgentError> {
+        let doing = "switching the guest off";
+        let id = self.link.begin();
+        self.link.send(id, &Request::PowerOff, doing).await?;
+        match self.link.receive(id, doing).await {
+            Err(AgentError::Disconnected { .. }) => Ok(()),
+            Err(error) => Err(error),
+            Ok(reply) => Err(unexpected(reply, doing)),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

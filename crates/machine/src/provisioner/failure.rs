@@ -1,7 +1,7 @@
 //! Why a step failed, in words for the person who wrote it.
 
 use crate::communicator::{AgentError, agent::ExitStatus};
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// Why a step did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -20,17 +20,18 @@ pub enum StepError {
 }
 
 /// A step that ran and failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct StepFailed {
     /// The step.
     pub name: String,
     /// Which script of the step, where it names several.
     pub script: Option<PathBuf>,
-    /// Which element of `inline`, counted from 0, and its text, where that could be found out. The text is masked by whoever prints it.
+    /// Which element of `inline`, counted from 0, and its text, where that could be found out. Not masked. Of elements that
+    /// only together are a command, like those of an `if`, the first.
     pub line: Option<(usize, String)>,
     /// How it ended.
     pub cause: Cause,
-    /// The last lines that it wrote, at most 20, oldest first.
+    /// The last lines that it wrote, at most 20, oldest first. Not masked.
     pub last_output: Vec<String>,
 }
 
@@ -43,13 +44,25 @@ pub enum Cause {
     TimedOut(Duration),
 }
 
-impl std::fmt::Display for StepFailed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.cause {
-            Cause::Exit(status) => write!(f, "step {:?} failed: {status}", self.name),
-            Cause::TimedOut(after) => write!(f, "step {:?} was not done after {after:?}", self.name),
+impl fmt::Display for StepFailed {
+    /// Says everything but what may hold secrets: the line's text and the output.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step {:?} failed", self.name)?;
+        if let Some((index, _)) = &self.line {
+            write!(f, " in line {}", index + 1)?;
         }
+        if let Some(script) = &self.script {
+            write!(f, " in script {}", script.display())?;
+        }
+        write!(f, ": {}", self.cause)
     }
 }
 
-impl std::error::Error for StepFailed {}
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(status) => status.fmt(f),
+            Self::TimedOut(after) => write!(f, "timed out after {} s", after.as_secs_f64()),
+        }
+    }
+}

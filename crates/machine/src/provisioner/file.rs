@@ -1,7 +1,7 @@
 //! A step that puts a file or folder into the image.
 
 use super::StepError;
-use crate::communicator::agent::AgentSession;
+use crate::communicator::agent::{AgentSession, Upload, UploadContent};
 use std::path::PathBuf;
 
 /// A file or folder to put into the image.
@@ -22,7 +22,7 @@ pub struct FileStep {
 /// What a file step puts into the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileSource {
-    /// A file or folder of this host.
+    /// A file or folder of this host. With a slash at its end, a folder's contents.
     Path(PathBuf),
     /// The text of a file.
     Content(String),
@@ -34,6 +34,12 @@ impl FileStep {
     /// # Errors
     /// When either side cannot read or write.
     pub async fn run(&self, session: &mut AgentSession) -> Result<(), StepError> {
-        todo!("{session:?}")
+        let content = match &self.source {
+            FileSource::Path(path) => UploadContent::Path(path.clone()),
+            FileSource::Content(text) => UploadContent::Bytes(text.clone().into_bytes()),
+        };
+        let (destination, owner) = (self.destination.clone(), self.owner.clone());
+        let upload = Upload { content, destination, mode: self.mode, owner };
+        session.upload(&upload).await.map_err(|source| StepError::Agent { name: self.name.clone(), source })
     }
 }

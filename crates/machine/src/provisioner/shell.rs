@@ -1,8 +1,30 @@
 //! A step that runs shell code in the image.
+//!
+//! ```text
+//! /run/kiln/<script>   what runs: mode 0700, owned by the step's user
+//! /run/kiln/line       the number of the element that runs now, written by marks in the script
+//! ```
+//! Both lie in the tmpfs that the agent takes away at the end of the step.
 
-use super::{StepError, Stream};
-use crate::communicator::agent::AgentSession;
-use std::{path::PathBuf, time::Duration};
+mod script;
+
+use super::{Cause, StepError, StepFailed, Stream, lines::Lines};
+use crate::communicator::{
+    AgentError,
+    agent::{AgentSession, Exec, ExitStatus, Upload, UploadContent},
+};
+use script::Script;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// Where scripts lie in the guest while they run.
+const FOLDER: &str = "/run/kiln";
+const LINE_FILE: &str = "/run/kiln/line";
+
+/// What runs a script unless the step says otherwise.
+const INTERPRETER: [&str; 2] = ["/bin/sh", "-e"];
 
 /// Shell code to run in the image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -11,7 +33,7 @@ pub struct ShellStep {
     pub name: String,
     /// What to run.
     pub source: ShellSource,
-    /// Variables to set.
+    /// Variables to set. `DEBIAN_FRONTEND` is `noninteractive` unless it stands here.
     pub environment: Vec<(String, String)>,
     /// The program that reads the script and its arguments. Empty or `/bin/sh -e` is the default: then a script with a `#!`
     /// line is run by what that names.
@@ -41,6 +63,12 @@ impl Default for ShellSource {
     }
 }
 
+/// How far a script came that did not succeed.
+struct Failing {
+    line: Option<(usize, String)>,
+    cause: Cause,
+}
+
 impl ShellStep {
     /// Runs the step. `on_line` gets every line of its output as it comes, without the line end, bytes that are not UTF-8
     /// replaced, very long lines in pieces.
@@ -52,7 +80,148 @@ impl ShellStep {
         session: &mut AgentSession,
         on_line: impl FnMut(Stream, &str) + Send,
     ) -> Result<(), StepError> {
-        drop(on_line);
-        todo!("{session:?}")
+        let mut lines = Lines::new(on_line);
+        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        match &self.source {
+            ShellSource::Inline(elements) => {
+                let failing = self.inline(session, elements, deadline, &mut lines).await;
+                self.outcome(failing, None, &lines)
+            }
+            ShellSource::Scripts(scripts) => {
+                for script in scripts {
+                    let failing = self.script(session, script, deadline, &mut lines).await;
+                    self.outcome(failing, Some(script), &lines)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn outcome<F: FnMut(Stream, &str)>(
+        &self,
+        failing: Result<Option<Failing>, AgentError>,
+        script: Option<&Path>,
+        lines: &Lines<F>,
+    ) -> Result<(), StepError> {
+        let name = self.name.clone();
+        match failing {
+            Ok(None) => Ok(()),
+            Ok(Some(Failing { line, cause })) => {
+                let (script, last_output) = (script.map(Path::to_owned), lines.last());
+                Err(StepError::Failed(Box::new(StepFailed { name, script, line, cause, last_output })))
+            }
+            Err(source) => Err(StepError::Agent { name, source }),
+        }
+    }
+
+    async fn inline<F: FnMut(Stream, &str) + Send>(
+        &self,
+        session: &mut AgentSession,
+        elements: &[String],
+        deadline: Option<Instant>,
+        lines: &mut Lines<F>,
+    ) -> Result<Option<Failing>, AgentError> {
+        let interpreter = self.interpreter();
+        let script = Script::new(session, elements, &interpreter[0]).await?;
+        if script.marked {
+            self.put(session, LINE_FILE, Vec::new(), 0o600).await?;
+        }
+        let path = format!("{FOLDER}/inline");
+        self.put(session, &path, script.text.into_bytes(), 0o700).await?;
+        let argv = interpreter.into_iter().chain([path]).collect();
+        let Some(cause) = self.exec(session, argv, deadline, lines).await? else { return Ok(None) };
+        let index = match elements.len() {
+            1 => Some(0),
+            _ if script.marked => reached(session).await,
+            _ => None,
+        };
+        let line = index.and_then(|index| Some((index, elements.get(index)?.clone())));
+        Ok(Some(Failing { line, cause }))
+    }
+
+    async fn script<F: FnMut(Stream, &str) + Send>(
+        &self,
+        session: &mut AgentSession,
+        script: &Path,
+        deadline: Option<Instant>,
+        lines: &mut Lines<F>,
+    ) -> Result<Option<Failing>, AgentError> {
+        let host = |source| AgentError::Host { path: script.to_owned(), source };
+        let bytes = fs_err::read(script).map_err(host)?;
+        let name = script.file_name().unwrap_or(script.as_os_str()).to_string_lossy();
+        let path = format!("{FOLDER}/{name}");
+        let by_itself = bytes.starts_with(b"#!") && self.interpreter() == INTERPRETER;
+        self.put(session, &path, bytes, 0o700).await?;
+        let argv =
+            if by_itself { vec![path] } else { self.interpreter().into_iter().chain([path]).collect() };
+        let cause = self.exec(session, argv, deadline, lines).await?;
+        Ok(cause.map(|cause| Failing { line: None, cause }))
+    }
+
+    /// Runs a program of the step; `None` when it succeeded.
+    async fn exec<F: FnMut(Stream, &str) + Send>(
+        &self,
+        session: &mut AgentSession,
+        argv: Vec<String>,
+        deadline: Option<Instant>,
+        lines: &mut Lines<F>,
+    ) -> Result<Option<Cause>, AgentError> {
+        let mut environment = vec![("DEBIAN_FRONTEND".to_owned(), "noninteractive".to_owned())];
+        environment.extend(self.environment.iter().cloned());
+        let exec = Exec {
+            argv,
+            environment,
+            working_directory: self.working_directory.clone(),
+            user: self.user.clone(),
+        };
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let ended = session.exec(&exec, left, |stream, bytes| lines.take(stream, bytes)).await;
+        lines.end();
+        match ended {
+            Ok(status) if self.succeeded(status) => Ok(None),
+            Ok(status) => Ok(Some(Cause::Exit(status))),
+            Err(AgentError::TimedOut { after }) => Ok(Some(Cause::TimedOut(self.timeout.unwrap_or(after)))),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn succeeded(&self, status: ExitStatus) -> bool {
+        match status {
+            ExitStatus::Exited(code) if self.valid_exit_codes.is_empty() => code == 0,
+            ExitStatus::Exited(code) => self.valid_exit_codes.iter().any(|valid| i32::from(*valid) == code),
+            ExitStatus::Signaled(_) => false,
+        }
+    }
+
+    fn interpreter(&self) -> Vec<String> {
+        if self.interpreter.is_empty() {
+            return INTERPRETER.map(str::to_owned).to_vec();
+        }
+        self.interpreter.clone()
+    }
+
+    async fn put(
+        &self,
+        session: &mut AgentSession,
+        path: &str,
+        bytes: Vec<u8>,
+        mode: u32,
+    ) -> Result<(), AgentError> {
+        let (content, owner) = (UploadContent::Bytes(bytes), self.user.clone());
+        session.upload(&Upload { content, destination: path.to_owned(), mode: Some(mode), owner }).await
     }
 }
+
+/// Reads which element the script had reached. The step may have destroyed the file: then it is not known.
+async fn reached(session: &mut AgentSession) -> Option<usize> {
+    let mut text = Vec::new();
+    let read = session.read(LINE_FILE, |bytes| {
+        text.extend_from_slice(&bytes[..bytes.len().min(20)]);
+        Ok(())
+    });
+    read.await.ok()?;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

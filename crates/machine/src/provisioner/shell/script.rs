@@ -1,0 +1,151 @@
+//! The elements of `inline` as one script that tells how far it came.
+//!
+//! ```text
+//! { …; echo 0 >/run/kiln/line; … } 2>/dev/null; cd /srv
+//! { …; echo 1 >/run/kiln/line; … } 2>/dev/null; cat >page <<END
+//! hello
+//! END
+//! { …; echo 4 >/run/kiln/line; … } 2>/dev/null; grep hello page
+//! ```
+//! A mark stands before an element only where everything before it is a complete command: the image's own shell says so. It
+//! keeps `$?`, and is on the element's line, so that the shell's own line numbers are right.
+
+use super::LINE_FILE;
+use crate::communicator::{
+    AgentError,
+    agent::{AgentSession, Exec, ExitStatus, Stream},
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// Elements go to the check as arguments, of which Linux allows 128 KiB each, and in one request.
+const CHECKED: usize = 96 << 10;
+
+/// A shell that checks commands without running them; it must understand `-n` and `)`.
+const SHELLS: [&str; 4] = ["sh", "dash", "bash", "ash"];
+
+/// A check that hangs must not hold up the step.
+const CHECK_WITHIN: Duration = Duration::from_secs(30);
+
+/// Prints the number of every element before which a mark may stand, and `incomplete` where the last ones never become a
+/// command. Text is complete when the shell takes it as it is and refuses it with a `)` on the next line: in an open
+/// here-document that would be text, and a backslash at the end would join the lines.
+const CHECK: &str = r#"
+text= number=0
+for element; do
+  [ -n "$text" ] || echo "$number"
+  number=$((number + 1))
+  text="$text$element
+"
+  case $element in *\\) continue ;; esac
+  if printf %s "$text" | "$0" -n && ! printf '%s)\n' "$text" | "$0" -n; then text=; fi
+done 2>/dev/null
+[ -z "$text" ] || echo incomplete
+"#;
+
+/// A script made from the elements of a step.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Script {
+    pub(super) text: String,
+    /// Whether it says how far it came.
+    pub(super) marked: bool,
+}
+
+impl Script {
+    /// Puts the elements together, with marks where the interpreter is a shell that can check them.
+    pub(super) async fn new(
+        session: &mut AgentSession,
+        elements: &[String],
+        interpreter: &str,
+    ) -> Result<Self, AgentError> {
+        let name = interpreter.rsplit('/').next().unwrap_or(interpreter);
+        let size: usize = elements.iter().map(String::len).sum();
+        let unmarked = elements.len() < 2
+            || size > CHECKED
+            || elements.iter().any(|element| element.contains('\0'))
+            || !SHELLS.contains(&name);
+        if unmarked {
+            return Ok(Self::put_together(elements, &Checked::default()));
+        }
+        let mut argv =
+            vec![interpreter.to_owned(), "-c".to_owned(), CHECK.to_owned(), interpreter.to_owned()];
+        argv.extend(elements.iter().cloned());
+        let mut printed = Vec::new();
+        let on_output = |stream, bytes: &[u8]| {
+            if stream == Stream::Stdout && printed.len() < CHECKED {
+                printed.extend_from_slice(bytes);
+            }
+        };
+        let exec = Exec { argv, ..Exec::default() };
+        match session.exec(&exec, Some(CHECK_WITHIN), on_output).await {
+            Ok(ExitStatus::Exited(0 | 1)) => {}
+            Ok(_) | Err(AgentError::TimedOut { .. } | AgentError::Refused { .. }) => printed.clear(),
+            Err(error) => return Err(error),
+        }
+        Ok(Self::put_together(elements, &Checked::read(&String::from_utf8_lossy(&printed))))
+    }
+
+    fn put_together(elements: &[String], checked: &Checked) -> Self {
+        let mut text = String::new();
+        for (index, element) in elements.iter().enumerate() {
+            if checked.marks.contains(&index) {
+                text.push_str(&mark(index));
+                // What never becomes a command would take a mark on its own line with it.
+                let last = checked.marks.last() == Some(&index);
+                text.push_str(if last && checked.incomplete { "\n" } else { "; " });
+            }
+            text.push_str(element);
+            text.push('\n');
+        }
+        Self { text, marked: !checked.marks.is_empty() }
+    }
+}
+
+/// What the check found.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Checked {
+    marks: BTreeSet<usize>,
+    incomplete: bool,
+}
+
+impl Checked {
+    fn read(printed: &str) -> Self {
+        let marks = printed.lines().filter_map(|line| line.parse().ok()).collect();
+        Self { marks, incomplete: printed.lines().any(|line| line == "incomplete") }
+    }
+}
+
+/// Writes the number without changing `$?`, without ending a script that runs with `-e`, and without a trace under `-x`.
+fn mark(index: usize) -> String {
+    let keep = r#"[ "$__kiln" = 0 ] || (exit "$__kiln") && :"#;
+    format!("{{ __kiln=$?; echo {index} >{LINE_FILE}; {keep}; }} 2>/dev/null")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_stand_where_the_check_allows_them() {
+        let elements = ["a", "if b", "fi"].map(str::to_owned);
+        let script = Script::put_together(&elements, &Checked::read("0\n1\n"));
+        let lines: Vec<&str> = script.text.lines().collect();
+        assert!(lines[0].ends_with("; a") && lines[0].contains("echo 0 >"), "{lines:?}");
+        assert!(lines[1].ends_with("; if b") && lines[2] == "fi", "{lines:?}");
+        assert!(script.marked);
+    }
+
+    #[test]
+    fn what_is_no_command_gets_its_mark_on_a_line_before() {
+        let elements = ["a", "fi"].map(str::to_owned);
+        let script = Script::put_together(&elements, &Checked::read("0\n1\nincomplete\n"));
+        let lines: Vec<&str> = script.text.lines().collect();
+        assert!(lines[1].contains("echo 1 >") && lines[2] == "fi", "{lines:?}");
+    }
+
+    #[test]
+    fn without_a_check_the_script_is_as_it_was_written() {
+        let elements = ["a", "b"].map(str::to_owned);
+        let script = Script::put_together(&elements, &Checked::default());
+        assert_eq!(script, Script { text: "a\nb\n".to_owned(), marked: false });
+    }
+}
