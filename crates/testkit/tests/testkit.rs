@@ -3,7 +3,13 @@
 use anyhow::{Context, Result};
 use kiln_disk::{Table, find_kernel, find_root, inspect};
 use kiln_testkit::{Firmware, Guest, MARKER, Variant, tiny_base, tiny_base_variant};
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
 
 /// Kept between runs: the kernel's package alone is 27 MB.
 fn cache() -> PathBuf {
@@ -66,5 +72,34 @@ fn it_boots_by_itself() -> Result<()> {
         guest.wait_for_console(MARKER, Duration::from_secs(60))?;
         guest.wait_for_console("tiny login:", Duration::from_secs(20))?;
     }
+    Ok(())
+}
+
+#[test]
+fn its_port_is_reached_from_here() -> Result<()> {
+    let base = tiny_base(&cache())?;
+    let root = find_root(&base.disk)?;
+    let folder = tempfile::tempdir()?;
+    let disk = folder.path().join("disk.raw");
+    fs_err::copy(&base.disk, &disk)?;
+    let script = folder.path().join("rc.local");
+    fs_err::write(
+        &script,
+        "until ifconfig eth0 | grep -q 'inet addr'; do sleep 1; done\nhttpd -p 80 -h /etc\necho SERVING\n",
+    )?;
+    let written = Command::new("/usr/sbin/debugfs")
+        .args(["-w", "-R", &format!("write {} /etc/rc.local", script.display())])
+        .arg(format!("{}?offset={}", disk.display(), root.offset))
+        .output()?;
+    anyhow::ensure!(written.status.success());
+
+    let mut guest = Guest::boot(&disk, "raw", Firmware::Bios)?;
+    guest.wait_for_console("SERVING", Duration::from_secs(90))?;
+    let mut stream = TcpStream::connect(("127.0.0.1", guest.http_port()))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(b"GET /os-release HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    assert!(answer.contains("ID=kiln-tiny"), "{answer}");
     Ok(())
 }

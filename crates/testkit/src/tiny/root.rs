@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The modules that a guest of ours can need; an appliance takes the same ones.
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 15] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_net",
@@ -21,6 +21,10 @@ const MODULES: [&str; 11] = [
     "vfat",
     "nls_ascii?",
     "nls_cp437?",
+    "nls_iso8859_1?",
+    "af_packet?",
+    "pvpanic_pci?",
+    "pvpanic_mmio?",
     "overlay?",
 ];
 
