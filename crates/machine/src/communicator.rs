@@ -2,5 +2,7 @@
 
 pub mod agent;
 mod error;
+#[cfg(test)]
+pub(crate) mod process_guest;
 
 pub use error::AgentError;

@@ -113,6 +113,9 @@ impl Target {
         if place.is_dir() {
             return Err(Failure::new(format!("{} is a folder", place.display())));
         }
+        if place.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(Failure::new(format!("{} names no file", place.display())));
+        }
         let place = if place.is_symlink() { fs_err::canonicalize(&place).unwrap_or(place) } else { place };
         let temporary = beside(&place)?;
         let mut options = fs_err::OpenOptions::new();

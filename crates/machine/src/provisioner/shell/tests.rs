@@ -1,1 +1,158 @@
+//! Shell steps over the agent, run as a thread in a chroot.
 
+use super::*;
+use crate::communicator::process_guest::ProcessGuest;
+use std::os::unix::fs::MetadataExt;
+
+fn inline(elements: &[&str]) -> ShellStep {
+    ShellStep {
+        name: "it".to_owned(),
+        source: ShellSource::Inline(elements.iter().map(|element| (*element).to_owned()).collect()),
+        timeout: Some(Duration::from_secs(20)),
+        ..ShellStep::default()
+    }
+}
+
+async fn run(session: &mut AgentSession, step: &ShellStep) -> (Result<(), StepError>, Vec<String>) {
+    let mut lines = Vec::new();
+    let ended = step.run(session, |_, line| lines.push(line.to_owned())).await;
+    (ended, lines)
+}
+
+async fn failure(session: &mut AgentSession, step: &ShellStep) -> StepFailed {
+    match run(session, step).await.0 {
+        Err(StepError::Failed(failed)) => *failed,
+        other => panic!("{other:?}"),
+    }
+}
+
+const STATUS: fn(i32) -> Cause = |code| Cause::Exit(ExitStatus::Exited(code));
+
+#[tokio::test]
+async fn elements_are_one_script() {
+    let Some((guest, mut session)) = ProcessGuest::start().await else { return };
+    let step = inline(&[
+        "# a comment",
+        "",
+        "cd /srv; x=1",
+        "cat >page <<END",
+        "x is $x",
+        "END",
+        "if [ $x = 1 ]",
+        "then",
+        "  echo one",
+        "fi",
+        "false || true",
+        "[ -f /none ] && echo there",
+        "echo status $?",
+        "set +e",
+        "(exit 7)",
+        "echo status $?",
+        "echo joined \\",
+        "line",
+        "f() {",
+        "  echo $1; }",
+        "f done",
+        "echo $DEBIAN_FRONTEND",
+    ]);
+    let (ended, lines) = run(&mut session, &step).await;
+    assert!(ended.is_ok(), "{ended:?} {lines:?}");
+    assert_eq!(lines, ["one", "status 1", "status 7", "joined line", "done", "noninteractive"]);
+    assert_eq!(fs_err::read_to_string(guest.path("/srv/page")).unwrap(), "x is 1\n");
+    assert_eq!(fs_err::metadata(guest.path("/run/kiln/inline")).unwrap().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn a_failing_element_is_named() {
+    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let failed = failure(&mut session, &inline(&["echo a", "echo b >&2; exit 7", "echo c"])).await;
+    assert_eq!(failed.line, Some((1, "echo b >&2; exit 7".to_owned())));
+    assert_eq!(
+        (failed.cause, &*failed.last_output),
+        (STATUS(7), ["a".to_owned(), "b".to_owned()].as_slice())
+    );
+    assert_eq!(failed.to_string(), "step \"it\" failed in line 2: exit status 7");
+
+    let failed = failure(&mut session, &inline(&["exit 3"])).await;
+    assert_eq!(failed.line, Some((0, "exit 3".to_owned())));
+
+    let failed =
+        failure(&mut session, &inline(&["true", "cat <<E", "x", "E", "for x in 1; do", "nothing; done"]))
+            .await;
+    assert_eq!(failed.line, Some((4, "for x in 1; do".to_owned())), "of a group, its first");
+    let said = failed.last_output.last().unwrap();
+    assert!(
+        said.contains("/run/kiln/inline: 6: nothing: not found"),
+        "line numbers are the script's: {said}"
+    );
+
+    let failed = failure(&mut session, &inline(&["trap 'echo mine' EXIT", "true", "exec false"])).await;
+    assert_eq!(failed.line.unwrap().0, 2, "an own trap or exec hides nothing");
+
+    let failed = failure(&mut session, &inline(&["true", "if then", "true"])).await;
+    assert_eq!((failed.line.unwrap().0, failed.cause), (1, STATUS(2)), "a syntax error");
+
+    let mut step = inline(&["true", "exit 9"]);
+    step.interpreter = vec!["/bin/cat".to_owned(), "/none".to_owned()];
+    assert_eq!(failure(&mut session, &step).await.line, None, "not a shell");
+}
+
+#[tokio::test]
+async fn a_step_that_takes_too_long_says_where_it_was() {
+    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let mut step = inline(&["echo a", "while :; do sleep 0.05; done", "echo c"]);
+    step.timeout = Some(Duration::from_millis(700));
+    let failed = failure(&mut session, &step).await;
+    assert_eq!(failed.cause, Cause::TimedOut(Duration::from_millis(700)));
+    assert_eq!(failed.line.unwrap().0, 1);
+    assert_eq!(failed.last_output[0], "a");
+}
+
+#[tokio::test]
+async fn users_codes_and_environment() {
+    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let mut step = inline(&["echo $SECRET $HOME", "ls -d ."]);
+    step.user = Some("app".to_owned());
+    step.working_directory = Some("/srv".to_owned());
+    step.environment = vec![("SECRET".to_owned(), "s'$x".to_owned())];
+    let (ended, lines) = run(&mut session, &step).await;
+    assert!(ended.is_ok(), "{ended:?}");
+    assert_eq!(lines, ["s'$x /srv", "."]);
+
+    let mut step = inline(&["true", "exit 3"]);
+    step.user = Some("app".to_owned());
+    assert_eq!(failure(&mut session, &step).await.line.unwrap().0, 1, "app may write the line");
+    step.valid_exit_codes = vec![0, 3];
+    assert!(run(&mut session, &step).await.0.is_ok());
+    step.valid_exit_codes = vec![3];
+    step.source = ShellSource::Inline(vec!["true".to_owned()]);
+    assert_eq!(failure(&mut session, &step).await.cause, STATUS(0), "only 3 was valid");
+}
+
+#[tokio::test]
+async fn scripts_run_by_their_own_interpreter() {
+    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let host = tempfile::tempdir().unwrap();
+    let script = |name: &str, text: &str| {
+        let path = host.path().join(name);
+        fs_err::write(&path, text).unwrap();
+        path
+    };
+    let own = script("own", "#!/bin/cat\nI am text\n");
+    let plain = script("plain.sh", "echo plain $0; false; echo not reached");
+    let mut step = inline(&[]);
+    step.source = ShellSource::Scripts(vec![own.clone(), plain.clone()]);
+    let (ended, lines) = run(&mut session, &step).await;
+    assert_eq!(lines, ["#!/bin/cat", "I am text", "plain /run/kiln/plain.sh"]);
+    let Err(StepError::Failed(failed)) = ended else { panic!("{ended:?}") };
+    assert_eq!((failed.script, failed.cause), (Some(plain), STATUS(1)));
+
+    step.interpreter = vec!["/bin/sh".to_owned(), "-ex".to_owned()];
+    step.source = ShellSource::Scripts(vec![own]);
+    let failed = failure(&mut session, &step).await;
+    assert_eq!(failed.cause, STATUS(127), "the step's interpreter goes before the script's");
+
+    step.source = ShellSource::Scripts(vec![host.path().join("missing")]);
+    let error = run(&mut session, &step).await.0.unwrap_err();
+    assert!(matches!(error, StepError::Agent { source: AgentError::Host { .. }, .. }), "{error:?}");
+}
