@@ -12,8 +12,10 @@ pub(crate) const AGENT_FD: i32 = 4;
 pub(crate) fn arguments(config: &MachineConfig) -> Vec<OsString> {
     let mut args = Arguments::default();
     args.add(["-name", "kiln"]).add(["-nodefaults", "-no-user-config"]).add(["-display", "none"]);
-    // A guest that restarts has ended: a kernel that panics under `panic=-1` restarts at once.
-    args.add(["-machine", "q35", "-no-reboot"]);
+    args.add(["-machine", machine(&config.boot)]);
+    // A guest that restarts has ended: a kernel that panics under `panic=-1` restarts at once. One that only stops
+    // tells its panic through the device.
+    args.add(["-no-reboot", "-action", "panic=pause", "-device", "pvpanic"]);
     match config.accelerator {
         Accelerator::Kvm => args.add(["-accel", "kvm", "-cpu", "host"]),
         Accelerator::Tcg => args.add(["-accel", "tcg,thread=multi", "-cpu", "max"]),
@@ -27,18 +29,51 @@ pub(crate) fn arguments(config: &MachineConfig) -> Vec<OsString> {
     for (number, disk) in config.disks.iter().enumerate() {
         disk_arguments(&mut args, number, disk);
     }
-    if config.network == Network::User {
-        // No option ROM: nothing boots from the network.
-        args.add(["-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0,romfile="]);
-    }
+    network_arguments(&mut args, &config.network);
     if let Some(port) = config.agent_port {
         args.add(["-device", "virtio-serial-pci", "-chardev", &format!("socket,id=agent,fd={AGENT_FD}")]);
         args.add(["-device", &format!("virtserialport,chardev=agent,name={port}")]);
     }
-    if let Boot::Kernel { kernel, initrd, command_line } = &config.boot {
-        args.add(["-kernel"]).path(kernel).add(["-initrd"]).path(initrd).add(["-append", command_line]);
+    match &config.boot {
+        Boot::Kernel { kernel, initrd, command_line } => {
+            args.add(["-kernel"]).path(kernel).add(["-initrd"]).path(initrd).add(["-append", command_line]);
+        }
+        Boot::Uefi { code, variables } => firmware_arguments(&mut args, code, variables),
+        Boot::Bios => {}
     }
     args.0
+}
+
+/// Without a screen SeaBIOS talks to the serial port: that nothing could be booted is then seen on the console. A
+/// kernel given from outside must not be preceded by it, since the first words there show that the kernel lives.
+fn machine(boot: &Boot) -> &'static str {
+    match boot {
+        Boot::Kernel { .. } => "q35",
+        Boot::Bios => "q35,graphics=off",
+        Boot::Uefi { .. } => "q35,pflash0=firmware,pflash1=variables",
+    }
+}
+
+fn firmware_arguments(args: &mut Arguments, code: &Path, variables: &Path) {
+    for (node, path, read_only) in [("firmware", code, true), ("variables", variables, false)] {
+        let file = format!("{node}-file");
+        let storage = json!({"node-name": file, "driver": "file", "filename": path, "read-only": read_only});
+        let format = json!({"node-name": node, "driver": "raw", "file": file, "read-only": read_only});
+        args.add(["-blockdev", &storage.to_string(), "-blockdev", &format.to_string()]);
+    }
+}
+
+fn network_arguments(args: &mut Arguments, network: &Network) {
+    let ports: &[u16] = match network {
+        Network::None => return,
+        Network::User => &[],
+        Network::Forwarded(ports) => ports,
+    };
+    // Port 0: the system chooses when QEMU binds, so that nobody can take the port before.
+    let forwards: String = ports.iter().map(|port| format!(",hostfwd=tcp:127.0.0.1:0-:{port}")).collect();
+    // No option ROM: nothing boots from the network.
+    args.add(["-netdev", &format!("user,id=net0{forwards}")]);
+    args.add(["-device", "virtio-net-pci,netdev=net0,romfile="]);
 }
 
 /// A raw base below a qcow2 overlay, each by a node of its own.
@@ -46,7 +81,7 @@ pub(crate) fn arguments(config: &MachineConfig) -> Vec<OsString> {
 /// The overlay is thrown away when anything dies, so the guest's flushes need not reach the host's disk; the snapshot
 /// that is made of it is what gets synced. A full host disk stops the guest, which then is told as what it is.
 fn disk_arguments(args: &mut Arguments, number: usize, disk: &Disk) {
-    let node = |part: &str| format!("disk{number}{part}");
+    let node = |part: &str| format!("{}{part}", disk_node(number));
     let file = |part: &str, path: &Path| {
         json!({"node-name": node(part), "driver": "file", "filename": path, "discard": "unmap",
                "cache": {"direct": false, "no-flush": true}})
@@ -61,8 +96,17 @@ fn disk_arguments(args: &mut Arguments, number: usize, disk: &Disk) {
     for blockdev in [base_file, base, top_file, top] {
         args.add(["-blockdev", &blockdev.to_string()]);
     }
-    let device = format!("virtio-blk-pci,drive={},serial={},werror=stop,rerror=stop", node(""), disk.serial);
+    let device = format!(
+        "virtio-blk-pci,drive={},serial={},bootindex={number},werror=stop,rerror=stop",
+        node(""),
+        escaped(Path::new(&disk.serial))
+    );
     args.add(["-device", &device]);
+}
+
+/// Names the topmost node of a disk, the one that QEMU's events speak of.
+pub(crate) fn disk_node(number: usize) -> String {
+    format!("disk{number}")
 }
 
 /// Doubles commas, which separate the options of an argument.
@@ -125,6 +169,31 @@ mod tests {
         for word in ["hostfwd", "vnc", "server=on", "-drive"] {
             assert!(!text.contains(word), "{word}: {text}");
         }
+    }
+
+    #[test]
+    fn the_whole_of_it() {
+        insta::assert_snapshot!(shown(&config()));
+    }
+
+    #[test]
+    fn firmware_boots_from_the_first_disk() {
+        let bios = shown(&MachineConfig { boot: Boot::Bios, ..config() });
+        assert!(bios.contains("q35,graphics=off\n") && !bios.contains("-kernel"), "{bios}");
+        assert!(bios.contains("bootindex=0"), "{bios}");
+        let boot = Boot::Uefi { code: "/f/code.fd".into(), variables: "/o/vars.fd".into() };
+        let uefi = shown(&MachineConfig { boot, ..config() });
+        let read_only = r#"{"driver":"raw","file":"firmware-file","node-name":"firmware","read-only":true}"#;
+        assert!(uefi.contains("pflash0=firmware,pflash1=variables") && uefi.contains(read_only), "{uefi}");
+    }
+
+    #[test]
+    fn forwarded_ports_are_on_loopback_and_chosen_by_the_system() {
+        let text = shown(&MachineConfig { network: Network::Forwarded(vec![22, 80]), ..config() });
+        assert!(
+            text.contains("user,id=net0,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=tcp:127.0.0.1:0-:80\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -67,15 +67,25 @@ pub enum Boot {
         /// Its command line.
         command_line: String,
     },
-    /// Whatever SeaBIOS finds on the disks.
+    /// The boot loader of the first disk, by SeaBIOS, whose own words reach the console too.
     Bios,
+    /// The boot loader of the first disk, by UEFI.
+    Uefi {
+        /// The firmware; only read.
+        code: PathBuf,
+        /// This machine's own copy of the firmware's variables; written to.
+        variables: PathBuf,
+    },
 }
 
 /// A machine's network card.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Network {
     /// None.
     None,
     /// QEMU's user network: the guest reaches what the host reaches, nothing reaches the guest.
     User,
+    /// The same, and these TCP ports of the guest are reached through loopback ports that the system chooses:
+    /// [`Running::forwarded`](crate::Running::forwarded) tells them.
+    Forwarded(Vec<u16>),
 }

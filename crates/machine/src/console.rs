@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Seek, SeekFrom},
     path::Path,
+    time::Duration,
 };
 
 /// Bytes of the console's end that are looked at.
@@ -27,6 +28,31 @@ fn end_of(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// How often a console is looked at that is waited on.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until the console has said `text`, from its beginning on.
+pub(crate) async fn wait_for(console: &Path, text: &str) {
+    let (mut seen, mut at) = (Vec::new(), 0);
+    loop {
+        // A console that cannot be read yet has said nothing.
+        at += read_on(console, at, &mut seen).unwrap_or_default();
+        if seen.windows(text.len().max(1)).any(|window| window == text.as_bytes()) {
+            return;
+        }
+        // What came before the last bytes cannot be part of the text any more.
+        seen.drain(..seen.len().saturating_sub(text.len()));
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn read_on(path: &Path, at: u64, seen: &mut Vec<u8>) -> std::io::Result<u64> {
+    let mut file = fs_err::File::open(path)?;
+    file.seek(SeekFrom::Start(at))?;
+    let read = file.take(TAIL_BYTES).read_to_end(seen)?;
+    Ok(u64::try_from(read).unwrap_or_default())
 }
 
 /// Takes escape sequences and control characters out of a line.

@@ -1,7 +1,7 @@
 //! What can go wrong with a machine.
 
-use crate::Death;
-use std::{io, path::PathBuf};
+use crate::{Cause, Death};
+use std::{io, path::PathBuf, time::Duration};
 
 /// An operation on a machine that failed.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,20 @@ pub enum Error {
         /// The command.
         command: String,
     },
+    /// QEMU runs and does not answer.
+    #[error("QEMU did not answer {command} within {} s", waited.as_secs())]
+    QmpSilent {
+        /// The command.
+        command: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// A forwarded port is not among those that QEMU listens on.
+    #[error("QEMU forwards no port to the guest's port {guest_port}")]
+    NotForwarded {
+        /// The guest's port.
+        guest_port: u16,
+    },
     /// The machine died.
     #[error(transparent)]
     Died(#[from] Death),
@@ -63,6 +77,10 @@ impl Error {
         match self {
             Self::NoQemu { package, .. } => {
                 Some(format!("apt-get install {package}   # kiln doctor shows what else is missing"))
+            }
+            Self::Died(Death { cause: Cause::DiskFull { path }, .. }) => {
+                let folder = path.parent().unwrap_or(path);
+                Some(format!("df -h {}   # or kiln --home DIR on a larger disk", folder.display()))
             }
             _ => None,
         }

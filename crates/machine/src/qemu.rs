@@ -51,12 +51,15 @@ impl Qemu {
     /// When it cannot be made.
     pub fn create_overlay(&self, path: &Path, size: u64) -> Result<(), Error> {
         let size = size.to_string();
+        // With the protocol named, no path can be taken for another one: `nbd:…`, `json:{…`.
+        let mut file = std::ffi::OsString::from("file:");
+        file.push(path);
         let args = [
             "create".as_ref(),
             "-q".as_ref(),
             "-f".as_ref(),
             "qcow2".as_ref(),
-            path.as_os_str(),
+            file.as_os_str(),
             size.as_ref(),
         ];
         let output = run(&self.img, &args)?;
@@ -71,20 +74,4 @@ impl Qemu {
 fn run(program: &Path, args: &[&std::ffi::OsStr]) -> Result<std::process::Output, Error> {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output();
     output.map_err(|source| Error::Run { program: program.to_owned(), source })
-}
-
-/// Where distributions keep the firmware of UEFI machines.
-const UEFI_FIRMWARE: [&str; 6] = [
-    "/usr/share/OVMF/OVMF_CODE_4M.fd",
-    "/usr/share/OVMF/OVMF_CODE.fd",
-    "/usr/share/edk2/ovmf/OVMF_CODE.fd",
-    "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
-    "/usr/share/edk2-ovmf/x64/OVMF_CODE.fd",
-    "/usr/share/qemu/ovmf-x86_64-code.bin",
-];
-
-/// Finds the firmware of UEFI machines.
-#[must_use]
-pub fn uefi_firmware() -> Option<PathBuf> {
-    UEFI_FIRMWARE.iter().map(PathBuf::from).find(|path| path.is_file())
 }

@@ -1,41 +1,32 @@
 //! A machine that runs.
 //!
 //! ```text
-//! start ─▶ Running ─ shutdown ─▶ the guest turned itself off │ ACPI │ QMP quit │ killed
+//! start ─▶ Running ─ stop ─▶ the guest turned itself off │ ACPI │ QMP quit │ killed, which is an error
 //!             │
 //!             └ death(): QEMU ended, the guest panicked or ended, the host's disk is full
 //! ```
 //! Dropping a running machine ends it: the supervisor's pipe closes.
 
 use crate::{
-    Choice, Error, Qemu, Supervisor,
-    command::{AGENT_FD, QMP_FD, arguments},
+    Error,
     config::{Accelerator, MachineConfig},
+    console,
     death::{Cause, Death},
-    qmp::{Event, Qmp},
+    qmp::Qmp,
+    watch::died,
 };
-use command_fds::{CommandFdExt, FdMapping};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
-    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    process::Stdio,
     time::Duration,
 };
-use tokio::{
-    net::UnixStream,
-    process::{Child, ChildStdin, Command},
-    sync::{mpsc, watch},
-    time::{Instant, sleep, timeout},
-};
+use tokio::{net::UnixStream, process::ChildStdin, sync::watch, time::timeout};
 
-/// A guest under KVM that has written nothing to its console by then is not going to: the first line of a kernel comes
-/// within a second where KVM works.
-const LIFE_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long each rung of the shutdown ladder is waited on.
+/// How long each rung of the ladder is waited on. A guest that heeds the power button stops its services first.
 const ACPI_WITHIN: Duration = Duration::from_secs(20);
-const QUIT_WITHIN: Duration = Duration::from_secs(5);
+const QUIT_WITHIN: Duration = Duration::from_secs(10);
+const KILL_WITHIN: Duration = Duration::from_secs(5);
 
 /// A machine that runs. Dropped, it ends at once.
 #[derive(Debug)]
@@ -46,9 +37,12 @@ pub struct Running {
     /// The supervisor kills QEMU when this closes.
     lifeline: Option<ChildStdin>,
     accelerator: Accelerator,
+    fallback: Option<String>,
+    console: PathBuf,
+    log: PathBuf,
 }
 
-/// The rung of the shutdown ladder that ended a machine.
+/// The rung of the shutdown ladder that ended a machine. After each but the last, the disks are whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rung {
     /// The guest turned itself off.
@@ -61,132 +55,32 @@ pub enum Rung {
     Kill,
 }
 
-/// Starts a machine. Where KVM was chosen by itself and the guest shows no life, it is started again under TCG.
-///
-/// # Errors
-/// When QEMU cannot be started or ends at once.
-pub async fn start(
-    qemu: &Qemu,
-    supervisor: &Supervisor,
-    config: &MachineConfig,
-    choice: &Choice,
-) -> Result<Running, Error> {
-    let running = launch(qemu, supervisor, config).await?;
-    if !choice.may_fall_back || shows_life(config, &running).await {
-        return Ok(running);
-    }
-    drop(running);
-    let fallback = MachineConfig { accelerator: Accelerator::Tcg, ..config.clone() };
-    launch(qemu, supervisor, &fallback).await
-}
-
-async fn shows_life(config: &MachineConfig, running: &Running) -> bool {
-    let until = Instant::now() + LIFE_WITHIN;
-    while Instant::now() < until && running.ended.borrow().is_none() {
-        if fs_err::metadata(&config.console).is_ok_and(|console| console.len() > 0) {
-            return true;
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
-    running.ended.borrow().is_some()
-}
-
-async fn launch(qemu: &Qemu, supervisor: &Supervisor, config: &MachineConfig) -> Result<Running, Error> {
-    let (qmp_here, qmp_there) = StdUnixStream::pair()?;
-    let (agent_here, agent_there) = StdUnixStream::pair()?;
-    let mut command = supervisor.command(&qemu.system, &arguments(config));
-    let log = fs_err::File::create(&config.log)?.into_parts().0;
-    command.stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
-    let mut inherited = vec![FdMapping { parent_fd: OwnedFd::from(qmp_there), child_fd: QMP_FD }];
-    if config.agent_port.is_some() {
-        inherited.push(FdMapping { parent_fd: OwnedFd::from(agent_there), child_fd: AGENT_FD });
-    }
-    command.fd_mappings(inherited).map_err(|error| Error::Io(std::io::Error::other(error)))?;
-    let program = supervisor.program.clone();
-    let mut child = Command::from(command).spawn().map_err(|source| Error::Run { program, source })?;
-    let lifeline = child.stdin.take();
-    let (events, told) = mpsc::unbounded_channel();
-    let (tell, ended) = watch::channel(None);
-    tokio::spawn(watch_over(child, told, tell, config.console.clone(), config.log.clone()));
-    let (mut death, mut why) = (ended.clone(), ended.clone());
-    let qmp = tokio::select! {
-        qmp = Qmp::connect(stream(qmp_here)?, events) => match qmp {
-            Ok(qmp) => qmp,
-            // The connection closes a moment before the process is gone; the process knows why.
-            Err(error) => return Err(timeout(QUIT_WITHIN, died(&mut why)).await.map_or(error, Error::Died)),
-        },
-        death = died(&mut death) => return Err(death.into()),
-    };
-    let agent = config.agent_port.is_some().then(|| stream(agent_here)).transpose()?;
-    Ok(Running { qmp, agent, ended, lifeline, accelerator: config.accelerator })
-}
-
-fn stream(stream: StdUnixStream) -> Result<UnixStream, Error> {
-    stream.set_nonblocking(true)?;
-    Ok(UnixStream::from_std(stream)?)
-}
-
-/// Waits for the end of QEMU, or for an event that is as good as one, and tells it.
-async fn watch_over(
-    mut child: Child,
-    mut events: mpsc::UnboundedReceiver<Event>,
-    tell: watch::Sender<Option<Death>>,
-    console: PathBuf,
-    log: PathBuf,
-) {
-    let mut listening = true;
-    loop {
-        tokio::select! {
-            status = child.wait() => {
-                let code = status.ok().and_then(|status| status.code()).unwrap_or(-1);
-                let cause = Death::cause_of(code, &console);
-                // What was told before is why QEMU ended.
-                tell.send_if_modified(|told| {
-                    let first = told.is_none();
-                    if first {
-                        *told = Some(Death::new(cause, &console, &log));
-                    }
-                    first
-                });
-                return;
-            }
-            event = events.recv(), if listening => match event.as_ref().map(fatal) {
-                Some(Some(cause)) => drop(tell.send_replace(Some(Death::new(cause, &console, &log)))),
-                Some(None) => {}
-                None => listening = false,
-            },
-        }
-    }
-}
-
-/// Says what an event means where it means the end.
-fn fatal(event: &Event) -> Option<Cause> {
-    match event.name.as_str() {
-        "GUEST_PANICKED" => Some(Cause::Panic),
-        "BLOCK_IO_ERROR" if event.data.get("nospace").and_then(Value::as_bool) == Some(true) => {
-            Some(Cause::DiskFull)
-        }
-        _ => None,
-    }
-}
-
-async fn died(ended: &mut watch::Receiver<Option<Death>>) -> Death {
-    loop {
-        if let Some(death) = ended.borrow_and_update().clone() {
-            return death;
-        }
-        if ended.changed().await.is_err() {
-            // The watcher is gone with the runtime: nothing will be told any more.
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
 impl Running {
-    /// Returns what runs the guest: TCG where KVM showed no life.
+    pub(crate) fn new(
+        qmp: Qmp,
+        agent: Option<UnixStream>,
+        ended: watch::Receiver<Option<Death>>,
+        lifeline: Option<ChildStdin>,
+        config: &MachineConfig,
+    ) -> Self {
+        let (console, log) = (config.console.clone(), config.log.clone());
+        Self { qmp, agent, ended, lifeline, accelerator: config.accelerator, fallback: None, console, log }
+    }
+
+    pub(crate) fn fell_back(&mut self, why: String) {
+        self.fallback = Some(why);
+    }
+
+    /// Returns what runs the guest: TCG where KVM did not work.
     #[must_use]
     pub fn accelerator(&self) -> Accelerator {
         self.accelerator
+    }
+
+    /// Says why TCG runs the guest although KVM was chosen, where that is so.
+    #[must_use]
+    pub fn fallback(&self) -> Option<&str> {
+        self.fallback.as_deref()
     }
 
     /// Takes the connection to the agent's port; there is one.
@@ -194,36 +88,106 @@ impl Running {
         self.agent.take()
     }
 
-    /// Returns a future that ends when the machine does.
+    /// Returns a future that ends when the machine does, or when it cannot go on.
     pub fn death(&self) -> impl Future<Output = Death> + Send + use<> {
         let mut ended = self.ended.clone();
         async move { died(&mut ended).await }
     }
 
     /// Returns the connection over which QEMU takes commands.
-    pub fn qmp(&mut self) -> &mut Qmp {
-        &mut self.qmp
+    #[must_use]
+    pub fn qmp(&self) -> &Qmp {
+        &self.qmp
+    }
+
+    /// Waits until the guest has said `text` on its console. It may never come: wait for [`Self::death`] beside it.
+    pub async fn says(&self, text: &str) {
+        console::wait_for(&self.console, text).await;
+    }
+
+    /// Returns the loopback address that leads to a forwarded port of the guest.
+    ///
+    /// # Errors
+    /// When the port was not forwarded, or QEMU does not answer.
+    pub async fn forwarded(&self, guest_port: u16) -> Result<SocketAddr, Error> {
+        let arguments = json!({"command-line": "info usernet"});
+        let told = self.qmp.execute("human-monitor-command", arguments).await?;
+        let port = host_port(told.as_str().unwrap_or_default(), guest_port);
+        port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            .ok_or(Error::NotForwarded { guest_port })
     }
 
     /// Ends the machine, from the gentlest way to the surest, and says which way it took. `guest_within` is how long
     /// a guest has that was told to turn itself off; zero where it was not.
-    pub async fn shutdown(mut self, guest_within: Duration) -> Rung {
-        if timeout(guest_within, self.death()).await.is_ok() {
-            return Rung::Guest;
+    ///
+    /// # Errors
+    /// When the machine died instead, or had to be killed: what it wrote last may then be missing on its disks.
+    pub async fn stop(mut self, guest_within: Duration) -> Result<Rung, Error> {
+        if let Some(end) = self.ends_within(guest_within, Rung::Guest).await {
+            return end;
         }
         if self.qmp.execute("system_powerdown", json!({})).await.is_ok()
-            && timeout(ACPI_WITHIN, self.death()).await.is_ok()
+            && let Some(end) = self.ends_within(ACPI_WITHIN, Rung::Acpi).await
         {
-            return Rung::Acpi;
+            return end;
         }
-        if timeout(QUIT_WITHIN, self.qmp.execute("quit", json!({}))).await.is_ok()
-            && timeout(QUIT_WITHIN, self.death()).await.is_ok()
-        {
-            return Rung::Quit;
+        // The answer may be lost with the connection.
+        drop(timeout(QUIT_WITHIN, self.qmp.execute("quit", json!({}))).await);
+        if let Some(end) = self.ends_within(QUIT_WITHIN, Rung::Quit).await {
+            return end;
         }
+        self.cut().await;
+        Err(Death::new(Cause::Stuck, &self.console, &self.log).into())
+    }
+
+    /// As [`Self::stop`], without its errors.
+    pub async fn shutdown(self, guest_within: Duration) -> Rung {
+        self.stop(guest_within).await.unwrap_or(Rung::Kill)
+    }
+
+    /// Ends the machine at once, and returns when it is gone.
+    pub async fn kill(mut self) {
+        self.cut().await;
+    }
+
+    async fn cut(&mut self) {
         drop(self.lifeline.take());
-        let death = self.death();
-        drop(timeout(QUIT_WITHIN, death).await);
-        Rung::Kill
+        // The end may have been told before QEMU is gone; its connection closes when it is.
+        let gone = async { while self.qmp.execute("query-status", json!({})).await.is_ok() {} };
+        drop(timeout(KILL_WITHIN, gone).await);
+    }
+
+    async fn ends_within(&self, time: Duration, rung: Rung) -> Option<Result<Rung, Error>> {
+        let death = timeout(time, self.death()).await.ok()?;
+        let as_told = death.cause.is_orderly() || (rung == Rung::Quit && death.cause == Cause::Quit);
+        Some(if as_told { Ok(rung) } else { Err(death.into()) })
+    }
+}
+
+/// Finds the host's port in what QEMU shows of its user network:
+/// `  TCP[HOST_FORWARD]  10       127.0.0.1 40237       10.0.2.15    22     0     0`.
+fn host_port(shown: &str, guest_port: u16) -> Option<u16> {
+    shown.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["TCP[HOST_FORWARD]", _, _, host, _, guest, ..] if guest.parse() == Ok(guest_port) => {
+                host.parse().ok()
+            }
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwarded_ports_are_read() {
+        let shown = "Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n  \
+                     TCP[HOST_FORWARD]  10       127.0.0.1 40237       10.0.2.15    22     0     0\r\n  \
+                     TCP[ESTABLISHED]   12       127.0.0.1 5       10.0.2.15    80     0     0\r\n";
+        assert_eq!(host_port(shown, 22), Some(40237));
+        assert_eq!(host_port(shown, 80), None);
     }
 }

@@ -10,17 +10,28 @@
 //!
 //! Exit code: that of the program, or 128 and the number of the signal that ended it.
 
+use crate::command::{AGENT_FD, QMP_FD};
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    process::{PidfdFlags, Signal, kill_process_group, pidfd_open, set_parent_process_death_signal, setsid},
+    io::{Errno, FdFlags, fcntl_setfd},
+    process::{
+        Pid, PidfdFlags, Signal, getpgrp, getpid, getppid, kill_process_group, pidfd_open,
+        set_parent_process_death_signal, setsid,
+    },
 };
 use std::{
     ffi::OsString,
     io::{self, Read},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::{
+        fd::{BorrowedFd, FromRawFd, OwnedFd},
+        unix::process::{CommandExt, ExitStatusExt},
+    },
     path::PathBuf,
-    process::{Command, ExitCode, ExitStatus, Stdio},
+    process::{Child, Command, ExitCode, ExitStatus, Stdio},
 };
+
+/// What the program inherits beside its standard streams.
+const HANDED_OVER: [i32; 2] = [QMP_FD, AGENT_FD];
 
 /// What the exit code of a signal starts from, as in a shell.
 pub(crate) const SIGNALED: i32 = 128;
@@ -69,36 +80,76 @@ fn supervise(args: &[OsString]) -> io::Result<ExitStatus> {
     let Some((program, args)) = args.split_first() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no program is named"));
     };
-    // A process that leads a group already cannot make a session; the session is then the caller's.
-    setsid().ok();
-    let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null());
-    #[expect(unsafe_code, reason = "the death signal has to be set between fork and exec")]
-    // SAFETY: the closure makes one system call and allocates nothing.
-    unsafe {
-        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
-    }
-    let mut child = command.spawn()?;
-    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-    let pid = pid.ok_or_else(|| io::Error::other("the child has no process id"))?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    // Without a group of its own, ending the group would end the caller's.
+    setsid()?;
+    let handed_over = handed_over()?;
+    let mut child = spawn(program, args)?;
+    // Else the other ends would not see the program's end before this process ends too.
+    drop(handed_over);
+    let pidfd = pidfd_open(pid_of(&child)?, PidfdFlags::empty())?;
+    let stdin = io::stdin();
     loop {
-        let stdin = io::stdin();
         let mut fds = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(&pidfd, PollFlags::IN)];
         match poll(&mut fds, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let input_ended = !fds[0].revents().is_empty() && io::stdin().lock().read(&mut [0; 64])? == 0;
-        if input_ended {
+        let (input, ended) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
+        if input && io::stdin().lock().read(&mut [0; 64])? == 0 {
             // The whole group: what the program started goes with it, and so does the supervisor.
             child.kill()?;
-            kill_process_group(rustix::process::getpgrp(), Signal::KILL)?;
+            kill_process_group(getpgrp(), Signal::KILL)?;
         }
-        if !fds[1].revents().is_empty() {
+        if ended {
             return child.wait();
         }
     }
+}
+
+/// Takes hold of the descriptors that are meant for the program, and keeps every other one from it.
+fn handed_over() -> io::Result<Vec<OwnedFd>> {
+    let mut owned = Vec::new();
+    for number in inherited()? {
+        if HANDED_OVER.contains(&number) {
+            #[expect(unsafe_code, reason = "descriptors that were inherited have no owner yet")]
+            // SAFETY: it is open, as its link showed, and nothing else in this process closes it.
+            owned.push(unsafe { OwnedFd::from_raw_fd(number) });
+        } else {
+            #[expect(unsafe_code, reason = "descriptors that were inherited have no owner yet")]
+            // SAFETY: it is open, as its link showed, and nothing in this process closes it.
+            fcntl_setfd(unsafe { BorrowedFd::borrow_raw(number) }, FdFlags::CLOEXEC)?;
+        }
+    }
+    Ok(owned)
+}
+
+/// Lists the descriptors beyond the standard streams, but for the one that lists them.
+fn inherited() -> io::Result<Vec<i32>> {
+    let entries = fs_err::read_dir("/proc/self/fd")?.collect::<io::Result<Vec<_>>>()?;
+    let still_open = entries.iter().filter(|entry| fs_err::read_link(entry.path()).is_ok());
+    let numbers = still_open.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(numbers.filter(|number| *number > 2).collect())
+}
+
+fn spawn(program: &OsString, args: &[OsString]) -> io::Result<Child> {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null());
+    let supervisor = getpid();
+    #[expect(unsafe_code, reason = "the death signal has to be set between fork and exec")]
+    // SAFETY: the closure makes two system calls and allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The supervisor may have died before the signal was set.
+            if getppid() == Some(supervisor) { Ok(()) } else { Err(Errno::SRCH.into()) }
+        });
+    }
+    command.spawn()
+}
+
+fn pid_of(child: &Child) -> io::Result<Pid> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    pid.ok_or_else(|| io::Error::other("the child has no process id"))
 }
 
 fn exit_code(status: ExitStatus) -> ExitCode {
