@@ -26,8 +26,10 @@ use std::{
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
-/// Request, acknowledge, create, replace.
-const FLAGS: u16 = 0x1 | 0x4 | 0x400 | 0x100;
+/// Request and acknowledge: what changes something that is there.
+const CHANGE: u16 = 0x1 | 0x4;
+/// Create or replace.
+const MAKE: u16 = CHANGE | 0x400 | 0x100;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const RTA_OIF: u16 = 4;
@@ -92,7 +94,7 @@ impl Route {
         for word in [index, IFF_UP, IFF_UP] {
             body.extend_from_slice(&word.to_ne_bytes());
         }
-        self.ask(RTM_NEWLINK, body)
+        self.ask(RTM_NEWLINK, CHANGE, body)
     }
 
     fn address(&mut self, index: u32, address: [u8; 4], prefix: u8) -> io::Result<()> {
@@ -101,7 +103,7 @@ impl Route {
         body.extend_from_slice(&index.to_ne_bytes());
         attribute(&mut body, IFA_LOCAL, address);
         attribute(&mut body, IFA_ADDRESS, address);
-        self.ask(RTM_NEWADDR, body)
+        self.ask(RTM_NEWADDR, MAKE, body)
     }
 
     fn gateway(&mut self, index: u32, gateway: [u8; 4]) -> io::Result<()> {
@@ -109,16 +111,16 @@ impl Route {
         let mut body = vec![AF_INET, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0];
         attribute(&mut body, RTA_GATEWAY, gateway);
         attribute(&mut body, RTA_OIF, index.to_ne_bytes());
-        self.ask(RTM_NEWROUTE, body)
+        self.ask(RTM_NEWROUTE, MAKE, body)
     }
 
     /// Sends a message and waits for its acknowledgement. What is there already is as good as made.
-    fn ask(&mut self, kind: u16, body: Vec<u8>) -> io::Result<()> {
+    fn ask(&mut self, kind: u16, flags: u16, body: Vec<u8>) -> io::Result<()> {
         self.sequence += 1;
         let length = u32::try_from(16 + body.len()).map_err(|_too_long| Errno::INVAL)?;
         let mut message = length.to_ne_bytes().to_vec();
         message.extend_from_slice(&kind.to_ne_bytes());
-        message.extend_from_slice(&FLAGS.to_ne_bytes());
+        message.extend_from_slice(&flags.to_ne_bytes());
         message.extend_from_slice(&self.sequence.to_ne_bytes());
         message.extend_from_slice(&[0; 4]);
         message.extend(body);
