@@ -1,3 +1,5 @@
+//! Exports judged by qemu-img: the same bytes as the volume, and the same file each time.
+
 use super::*;
 use anyhow::{Context, Result, ensure};
 use kiln_qcow2::{BlockSource, Chain, RawDisk};

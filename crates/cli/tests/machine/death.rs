@@ -12,7 +12,7 @@ use std::{
 
 const STEPS: &str = r#"
 [variables]
-wait = "0"
+wait = { default = "0" }
 
 [[provisioner]]
 type = "shell"

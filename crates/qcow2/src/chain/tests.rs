@@ -1,3 +1,5 @@
+//! Chains of overlays that QEMU wrote, read as QEMU reads them.
+
 use super::*;
 use crate::oracle::{Random, content, qemu_img, qemu_io, read_all, same};
 use anyhow::{Result, ensure};

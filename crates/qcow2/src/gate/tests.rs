@@ -1,3 +1,5 @@
+//! Images that QEMU made and images that nobody should make, at the gate.
+
 use super::*;
 use crate::{
     Refusal, detect,

@@ -1,3 +1,5 @@
+//! Imports compared with what qemu-img reads.
+
 use super::*;
 use crate::oracle::{content, qemu_img, same};
 use anyhow::{Result, ensure};

@@ -1,3 +1,5 @@
+//! Files of the writer, checked and read by qemu-img.
+
 use super::*;
 use crate::oracle::{Random, qemu_img};
 use anyhow::{Result, ensure};
