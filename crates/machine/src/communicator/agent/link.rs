@@ -85,7 +85,7 @@ impl Link {
                 Some(Ok((from, reply))) if from == id => return Ok(reply),
                 // The agent itself broke down.
                 Some(Ok((0, Reply::Failed(message)))) => {
-                    return Err(AgentError::Refused { doing: doing.to_owned(), message });
+                    return Err(refused(&message, doing));
                 }
                 Some(Ok(_of_an_earlier_request)) => {}
                 Some(Err(Broken::Protocol(source))) => {
@@ -129,11 +129,17 @@ pub(super) fn done(reply: Reply, doing: &str) -> Result<(), AgentError> {
 /// What a reply means that is not the one hoped for.
 pub(super) fn unexpected(reply: Reply, doing: &str) -> AgentError {
     match reply {
-        Reply::Failed(message) => AgentError::Refused { doing: doing.to_owned(), message },
+        Reply::Failed(message) => refused(&message, doing),
         reply => {
             AgentError::Protocol { doing: doing.to_owned(), source: ProtocolError::Unexpected(reply.kind()) }
         }
     }
+}
+
+/// A guest's words reach a terminal: they must not move its cursor.
+fn refused(message: &str, doing: &str) -> AgentError {
+    let message = message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    AgentError::Refused { doing: doing.to_owned(), message }
 }
 
 async fn write_all(mut stream: OwnedWriteHalf, mut requests: Receiver<Vec<u8>>) {

@@ -18,7 +18,7 @@ use crate::communicator::{
 use std::{collections::BTreeSet, time::Duration};
 
 /// Elements go to the check as arguments, of which Linux allows 128 KiB each, and in one request.
-const CHECKED: usize = 96 << 10;
+const CHECKED: usize = 64 << 10;
 
 /// A shell that checks commands without running them; it must understand `-n` and `)`.
 const SHELLS: [&str; 4] = ["sh", "dash", "bash", "ash"];
@@ -26,10 +26,14 @@ const SHELLS: [&str; 4] = ["sh", "dash", "bash", "ash"];
 /// A check that hangs must not hold up the step.
 const CHECK_WITHIN: Duration = Duration::from_secs(30);
 
-/// Prints the number of every element before which a mark may stand, and `incomplete` where the last ones never become a
-/// command. Text is complete when the shell takes it as it is and refuses it with a `)` on the next line: in an open
+/// Prints `all` where a mark may stand before every element: the shell takes the first argument, [`wrapped`].
+///
+/// Otherwise prints the number of every element before which a mark may stand, and `incomplete` where the last ones never
+/// become a command. Text is complete when the shell takes it as it is and refuses it with a `)` on the next line: in an open
 /// here-document that would be text, and a backslash at the end would join the lines.
 const CHECK: &str = r#"
+printf %s "$1" | "$0" -n 2>/dev/null && echo all && exit
+shift
 text= number=0
 for element; do
   [ -n "$text" ] || echo "$number"
@@ -66,9 +70,8 @@ impl Script {
         if unmarked {
             return Ok(Self::put_together(elements, &Checked::default()));
         }
-        let mut argv =
-            vec![interpreter.to_owned(), "-c".to_owned(), CHECK.to_owned(), interpreter.to_owned()];
-        argv.extend(elements.iter().cloned());
+        let argv = [interpreter, "-c", CHECK, interpreter].map(str::to_owned);
+        let argv = argv.into_iter().chain([wrapped(elements)]).chain(elements.iter().cloned()).collect();
         let mut printed = Vec::new();
         let on_output = |stream, bytes: &[u8]| {
             if stream == Stream::Stdout && printed.len() < CHECKED {
@@ -81,7 +84,7 @@ impl Script {
             Ok(_) | Err(AgentError::TimedOut { .. } | AgentError::Refused { .. }) => printed.clear(),
             Err(error) => return Err(error),
         }
-        Ok(Self::put_together(elements, &Checked::read(&String::from_utf8_lossy(&printed))))
+        Ok(Self::put_together(elements, &Checked::read(&String::from_utf8_lossy(&printed), elements.len())))
     }
 
     fn put_together(elements: &[String], checked: &Checked) -> Self {
@@ -100,6 +103,33 @@ impl Script {
     }
 }
 
+/// Puts each element into an `if` within groups, `{ }` or `( )`, in an order of its own. What is open at an element's end
+/// (a here-document, a quote, a group) takes lines up to within a later element for itself; then groups are closed that were
+/// not opened in this order, and the shell refuses the text.
+///
+/// ```text
+/// { {  if :; then :      element 0
+/// echo a
+/// fi; } }
+/// { (  if :; then :      element 1
+/// ```
+fn wrapped(elements: &[String]) -> String {
+    let bits = usize::BITS - elements.len().leading_zeros();
+    let mut text = String::new();
+    for (index, element) in elements.iter().enumerate() {
+        let ones = (0..bits).map(|bit| index >> bit & 1 == 1);
+        text.extend(ones.clone().map(|one| if one { "( " } else { "{ " }));
+        text.push_str("if :; then :\n");
+        text.push_str(element);
+        text.push_str("\nfi; ");
+        text.extend(ones.rev().map(|one| if one { ") ; " } else { "} ; " }));
+        // `) ; ;` would be refused.
+        text.truncate(text.len() - 2);
+        text.push('\n');
+    }
+    text
+}
+
 /// What the check found.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Checked {
@@ -108,7 +138,10 @@ struct Checked {
 }
 
 impl Checked {
-    fn read(printed: &str) -> Self {
+    fn read(printed: &str, count: usize) -> Self {
+        if printed == "all\n" {
+            return Self { marks: (0..count).collect(), incomplete: false };
+        }
         let marks = printed.lines().filter_map(|line| line.parse().ok()).collect();
         Self { marks, incomplete: printed.lines().any(|line| line == "incomplete") }
     }
@@ -121,31 +154,4 @@ fn mark(index: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn marks_stand_where_the_check_allows_them() {
-        let elements = ["a", "if b", "fi"].map(str::to_owned);
-        let script = Script::put_together(&elements, &Checked::read("0\n1\n"));
-        let lines: Vec<&str> = script.text.lines().collect();
-        assert!(lines[0].ends_with("; a") && lines[0].contains("echo 0 >"), "{lines:?}");
-        assert!(lines[1].ends_with("; if b") && lines[2] == "fi", "{lines:?}");
-        assert!(script.marked);
-    }
-
-    #[test]
-    fn what_is_no_command_gets_its_mark_on_a_line_before() {
-        let elements = ["a", "fi"].map(str::to_owned);
-        let script = Script::put_together(&elements, &Checked::read("0\n1\nincomplete\n"));
-        let lines: Vec<&str> = script.text.lines().collect();
-        assert!(lines[1].contains("echo 1 >") && lines[2] == "fi", "{lines:?}");
-    }
-
-    #[test]
-    fn without_a_check_the_script_is_as_it_was_written() {
-        let elements = ["a", "b"].map(str::to_owned);
-        let script = Script::put_together(&elements, &Checked::default());
-        assert_eq!(script, Script { text: "a\nb\n".to_owned(), marked: false });
-    }
-}
+mod tests;

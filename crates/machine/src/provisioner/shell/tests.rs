@@ -86,6 +86,9 @@ async fn a_failing_element_is_named() {
         "line numbers are the script's: {said}"
     );
 
+    let failed = failure(&mut session, &inline(&["f() { true", "}", "true", "f", "false"])).await;
+    assert_eq!(failed.line.unwrap().0, 4, "a function is one command");
+
     let failed = failure(&mut session, &inline(&["trap 'echo mine' EXIT", "true", "exec false"])).await;
     assert_eq!(failed.line.unwrap().0, 2, "an own trap or exec hides nothing");
 
