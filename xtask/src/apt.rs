@@ -1,58 +1,82 @@
 //! Installing packages with apt, without breaking what is installed.
 //!
 //! QEMU's packages depend on each other by exact version. Where `qemu-utils` came from backports, the distribution's own
-//! `qemu-system-x86` conflicts with it: the suite that `qemu-utils` came from has to be used, and enabled where it no longer is.
-//! Its address is taken from the host's own sources.
+//! `qemu-system-x86` conflicts with it: the suite that `qemu-utils` came from has to be used, and enabled where it no
+//! longer is.
 
 use crate::{
     run::{output, succeed},
     setup::HostNotAble,
+    sources::{self, Source},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::{
-    fs,
+    collections::HashMap,
     io::Write,
     path::Path,
     process::{Command, Stdio},
 };
 
-/// Where the backports suite is enabled.
-const BACKPORTS_FILE: &str = "/etc/apt/sources.list.d/kiln-backports.sources";
+/// Packages whose version the rest of QEMU has to have, too.
+const QEMU: [&str; 5] =
+    ["qemu-utils", "qemu-system-common", "qemu-system-data", "qemu-block-extra", "qemu-system-gui"];
 
 /// Says whether this is root.
 pub(crate) fn is_root() -> bool {
     output("id", &["-u"]).is_some_and(|id| id.trim() == "0")
 }
 
-/// Returns the installed version of a package.
-pub(crate) fn installed(package: &str) -> Option<String> {
-    let text = output("dpkg-query", &["-W", "-f=${db:Status-Status} ${Version}\n", package])?;
-    let version = text.lines().find_map(|line| line.strip_prefix("installed "))?;
-    Some(version.to_owned())
+/// Returns the versions of those of these packages that are installed.
+pub(crate) fn installed(packages: &[&str]) -> HashMap<String, String> {
+    // dpkg-query fails when it knows not all of them, and prints those that it knows.
+    let mut query = Command::new("dpkg-query");
+    query.args(["-W", "-f=${db:Status-Status} ${Package} ${Version}\n"]).args(packages).stdin(Stdio::null());
+    let answer = query.stderr(Stdio::null()).output().map(|output| output.stdout).unwrap_or_default();
+    let answer = String::from_utf8_lossy(&answer);
+    let lines = answer.lines().filter_map(|line| line.strip_prefix("installed ")?.split_once(' '));
+    lines.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }
 
-/// Installs packages; QEMU's from the suite that the installed ones came from.
-pub(crate) fn install(packages: &[&str]) -> Result<()> {
-    let backports = match installed("qemu-utils").filter(|version| version.contains("~bpo")) {
-        Some(version) => Some(enable_backports(&version)?),
-        None => None,
-    };
-    root(&["apt-get", "update", "-q"])?;
+/// Makes sure that apt has lists of packages at all: images of containers are shipped without.
+pub(crate) fn ensure_lists() -> Result<()> {
+    let lists = fs_err::read_dir("/var/lib/apt/lists").into_iter().flatten().flatten();
+    let mut names = lists.map(|entry| entry.file_name());
+    if names.any(|name| name.to_string_lossy().contains("_Packages")) { Ok(()) } else { update() }
+}
+
+/// Installs packages; QEMU's in the version of those that are installed.
+pub(crate) fn install(packages: &[&str], codename: &str) -> Result<()> {
+    update()?;
     let (qemu, others): (Vec<&str>, Vec<&str>) = packages.iter().partition(|name| name.starts_with("qemu"));
     if !others.is_empty() {
-        root(&[&["apt-get", "install", "-q", "-y", "--no-install-recommends"], others.as_slice()].concat())?;
+        apt_get(&["install"], &others)?;
     }
     if !qemu.is_empty() {
-        let suite = backports.as_deref();
-        let from = suite.map_or(Vec::new(), |suite| vec!["-t", suite]);
-        let install = ["apt-get", "install", "-q", "-y", "--no-install-recommends"];
-        root(&[install.as_slice(), &from, &qemu].concat())?;
+        match qemu_suite(codename)? {
+            Some(suite) => apt_get(&["install", "-t", &suite], &qemu)?,
+            None => apt_get(&["install"], &qemu)?,
+        }
     }
     Ok(())
 }
 
+/// A source that fails may be one that is not needed: the installation will tell.
+fn update() -> Result<()> {
+    match as_root(&["apt-get", "update", "-q"]) {
+        Err(error) if error.downcast_ref::<HostNotAble>().is_none() => println!("going on after: {error:#}"),
+        other => other?,
+    }
+    Ok(())
+}
+
+fn apt_get(verb: &[&str], packages: &[&str]) -> Result<()> {
+    // A machine that has just been started is often installing its own updates.
+    let options = ["-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
+    as_root(&[&["apt-get"], verb, &options, packages].concat())
+}
+
 /// Runs a command as root, through sudo where that is needed; says the command first.
-fn root(words: &[&str]) -> Result<()> {
+fn as_root(words: &[&str]) -> Result<()> {
     let mut command = root_command(words)?;
     println!("$ {}", format!("{command:?}").replace('"', ""));
     succeed(command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()))
@@ -66,112 +90,98 @@ fn root_command(words: &[&str]) -> Result<Command> {
         return Ok(command);
     }
     if output("sudo", &["--version"]).is_none() {
-        return Err(HostNotAble(format!("as root, run: {}", words.join(" "))).into());
+        return Err(HostNotAble(format!("sudo is not there; as root, run: {}", words.join(" "))).into());
     }
     let mut command = Command::new("sudo");
     command.arg("DEBIAN_FRONTEND=noninteractive").args(words);
     Ok(command)
 }
 
-/// Makes sure that the backports suite which this version came from is enabled, and returns its name.
-fn enable_backports(version: &str) -> Result<String> {
-    let os_release = fs::read_to_string("/etc/os-release").context("/etc/os-release")?;
-    let codename = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-    let codename = codename.context("/etc/os-release names no VERSION_CODENAME")?;
-    let suite = format!("{codename}-backports");
-    let sources = sources()?;
-    if sources.iter().any(|source| source.suites.iter().any(|known| *known == suite)) {
-        return Ok(suite);
+/// Returns the suite from which QEMU's packages have to come, where the distribution's choice would not fit what is installed.
+fn qemu_suite(codename: &str) -> Result<Option<String>> {
+    let installed = installed(&QEMU);
+    let Some(version) = QEMU.iter().find_map(|name| installed.get(*name)) else { return Ok(None) };
+    let policy = Policy::of("qemu-system-x86");
+    if policy.candidate.as_ref() == Some(version) {
+        return Ok(None);
     }
-    let Some(source) = sources.iter().find(|source| source.suites.iter().any(|known| known == codename))
-    else {
-        bail!(
-            "qemu-utils {version} is from {suite}, and no source of {codename} is there to take its address from"
-        );
-    };
-    println!("qemu-utils {version} is from {suite}: enabling that suite in {BACKPORTS_FILE}");
-    write_as_root(Path::new(BACKPORTS_FILE), &source.of_suite(&suite))?;
-    Ok(suite)
+    if let Some(suite) = policy.suite_with(version) {
+        println!("QEMU {version} is installed in part: its other packages come from {suite}");
+        return Ok(Some(suite.to_owned()));
+    }
+    // Another point release of the distribution's own suite: apt replaces it.
+    if !version.contains("~bpo") {
+        return Ok(None);
+    }
+    let suite = format!("{codename}-backports");
+    println!("QEMU {version} is installed in part, from {suite}: its other packages have to be, too");
+    enable_backports(codename, &suite)?;
+    let known = Policy::of("qemu-system-x86").offers.iter().any(|(_, known)| *known == suite);
+    ensure!(known, "{suite} has no qemu-system-x86, and that of {codename} does not go with QEMU {version}");
+    Ok(Some(suite))
 }
 
-fn write_as_root(path: &Path, text: &str) -> Result<()> {
+/// Makes sure that the backports suite is enabled and that its lists are there.
+fn enable_backports(codename: &str, suite: &str) -> Result<()> {
+    let sources = sources::of_host()?;
+    if sources.iter().any(|source| source.has(suite)) {
+        return Ok(());
+    }
+    // Older machines follow the name of the day.
+    let followed = [codename, "stable", "oldstable", "oldoldstable"];
+    let main = followed.iter().find_map(|name| sources.iter().find(|source| source.has(name)));
+    let Some(main) = main else {
+        bail!("no source of {codename} is there to take the address of {suite} from");
+    };
+    write_source(main, suite)?;
+    update()
+}
+
+fn write_source(main: &Source, suite: &str) -> Result<()> {
+    let path = Path::new("/etc/apt/sources.list.d/kiln-backports").with_extension(main.extension());
     let shown = path.display().to_string();
+    println!("writing {shown}, which enables {suite}");
     let mut tee = root_command(&["tee", &shown])?.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    tee.stdin.take().context("tee has no input")?.write_all(text.as_bytes())?;
+    tee.stdin.take().context("tee has no input")?.write_all(main.of_suite(suite).as_bytes())?;
     let status = tee.wait()?;
-    anyhow::ensure!(status.success(), "{shown} cannot be written: {status}");
+    ensure!(status.success(), "{shown} cannot be written: {status}");
     Ok(())
 }
 
-/// One of the host's sources of packages.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Source {
-    uris: String,
-    suites: Vec<String>,
-    signed_by: Option<String>,
+/// What apt knows about a package.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Policy {
+    /// The version that it would install.
+    candidate: Option<String>,
+    /// Every version that it could install, with the suite.
+    offers: Vec<(String, String)>,
 }
 
-impl Source {
-    /// Writes a source of another suite at the same address.
-    fn of_suite(&self, suite: &str) -> String {
-        let mut text = format!("Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\n", self.uris);
-        if let Some(key) = &self.signed_by {
-            text.push_str(&format!("Signed-By: {key}\n"));
-        }
-        text
+impl Policy {
+    fn of(package: &str) -> Self {
+        let policy = output("apt-cache", &["policy", package]).unwrap_or_default();
+        let madison = output("apt-cache", &["madison", package]).unwrap_or_default();
+        Self::parse(&policy, &madison)
     }
-}
 
-/// Reads the host's sources, of both forms.
-fn sources() -> Result<Vec<Source>> {
-    let mut found = one_line(&fs::read_to_string("/etc/apt/sources.list").unwrap_or_default());
-    for entry in fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten() {
-        let path = entry?.path();
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        match path.extension().and_then(|ending| ending.to_str()) {
-            Some("sources") => found.extend(deb822(&text)),
-            Some("list") => found.extend(one_line(&text)),
-            _ => {}
+    fn parse(policy: &str, madison: &str) -> Self {
+        let candidate = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "));
+        // package | version | http://host/debian bookworm/main amd64 Packages
+        let offers = madison.lines().filter_map(|line| {
+            let mut columns = line.split('|').map(str::trim);
+            let (version, place) = (columns.nth(1)?, columns.next()?);
+            let suite = place.strip_suffix(" Packages")?.split(' ').nth(1)?;
+            Some((version.to_owned(), suite.split('/').next()?.to_owned()))
+        });
+        Self {
+            candidate: candidate.filter(|version| *version != "(none)").map(str::to_owned),
+            offers: offers.collect(),
         }
     }
-    Ok(found)
-}
 
-fn deb822(text: &str) -> Vec<Source> {
-    let stanzas = text.split("\n\n").map(|stanza| {
-        let mut source = Source::default();
-        for line in stanza.lines().filter(|line| !line.starts_with('#')) {
-            let Some((key, value)) = line.split_once(':') else { continue };
-            let value = value.trim().to_owned();
-            match key.to_ascii_lowercase().as_str() {
-                "uris" => source.uris = value,
-                "suites" => source.suites = value.split_whitespace().map(str::to_owned).collect(),
-                "signed-by" if !value.is_empty() => source.signed_by = Some(value),
-                _ => {}
-            }
-        }
-        source
-    });
-    stanzas.filter(|source| !source.uris.is_empty()).collect()
-}
-
-fn one_line(text: &str) -> Vec<Source> {
-    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("deb "));
-    let parsed = lines.filter_map(|line| {
-        let (options, rest) = match line.trim().strip_prefix('[') {
-            Some(line) => line.split_once(']')?,
-            None => ("", line),
-        };
-        let signed_by = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
-        let mut words = rest.split_whitespace();
-        let (uri, suite) = (words.next()?, words.next()?);
-        Some(Source {
-            uris: uri.to_owned(),
-            suites: vec![suite.to_owned()],
-            signed_by: signed_by.map(str::to_owned),
-        })
-    });
-    parsed.collect()
+    fn suite_with(&self, version: &str) -> Option<&str> {
+        self.offers.iter().find(|(offered, _)| offered == version).map(|(_, suite)| suite.as_str())
+    }
 }
 
 #[cfg(test)]
@@ -179,19 +189,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_of_sources() {
-        let stanzas = "Types: deb\n# a comment: x\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\n\
-                       Components: main\nSigned-By: /k.gpg\n\nTypes: deb\nURIs: http://other.example\nSuites: x\n";
-        let found = deb822(stanzas);
-        assert_eq!(found.len(), 2);
-        assert_eq!(found[0].suites, ["bookworm", "bookworm-updates"]);
-        let text = found[0].of_suite("bookworm-backports");
-        assert!(text.contains("URIs: http://mirror.example/debian\nSuites: bookworm-backports\n"), "{text}");
-        assert!(text.contains("Signed-By: /k.gpg"), "{text}");
-        let lines = one_line(
-            "# deb http://no.example x main\ndeb [arch=amd64 signed-by=/k] http://a.example sid main\n",
-        );
-        assert_eq!(lines.len(), 1);
-        assert_eq!((lines[0].uris.as_str(), lines[0].signed_by.as_deref()), ("http://a.example", Some("/k")));
+    fn what_apt_knows() {
+        let policy = "qemu-system-x86:\n  Installed: (none)\n  Candidate: 1:7.2+dfsg-7\n  Version table:\n";
+        let madison = "qemu-system-x86 | 1:10.0.2~bpo12+1 | http://a.example/debian bookworm-backports/main amd64 Packages\n\
+                       qemu-system-x86 | 1:7.2+dfsg-7 | http://a.example/debian bookworm/main amd64 Packages\n\
+                       qemu | 1:7.2+dfsg-7 | http://a.example/debian bookworm/main Sources\n";
+        let known = Policy::parse(policy, madison);
+        assert_eq!(known.candidate.as_deref(), Some("1:7.2+dfsg-7"));
+        assert_eq!(known.offers.len(), 2);
+        assert_eq!(known.suite_with("1:10.0.2~bpo12+1"), Some("bookworm-backports"));
+        assert_eq!(known.suite_with("1:9"), None);
+        let unknown = Policy::parse("x:\n  Installed: (none)\n  Candidate: (none)\n", "");
+        assert_eq!(unknown, Policy::default());
     }
 }

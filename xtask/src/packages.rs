@@ -5,6 +5,8 @@
 pub(crate) struct Package {
     /// Its name in Debian and Ubuntu.
     pub(crate) debian: &'static str,
+    /// The programs in it that Kiln or its tests run.
+    pub(crate) programs: &'static [&'static str],
     /// What it is needed for.
     pub(crate) why: &'static str,
     /// Who needs it.
@@ -22,38 +24,84 @@ pub(crate) enum NeededBy {
     Rootless,
 }
 
-const fn package(debian: &'static str, why: &'static str, needed_by: NeededBy) -> Package {
-    Package { debian, why, needed_by }
+const fn package(
+    debian: &'static str,
+    programs: &'static [&'static str],
+    why: &'static str,
+    needed_by: NeededBy,
+) -> Package {
+    Package { debian, programs, why, needed_by }
 }
 
 /// Every package, in the order in which they are shown.
-pub(crate) const PACKAGES: [Package; 12] = [
-    package("qemu-system-x86", "runs the machines that images are built in", NeededBy::Everyone),
-    package("qemu-utils", "qemu-img: overlays, conversions, checks", NeededBy::Everyone),
-    package("mmdebstrap", "bootstraps Debian", NeededBy::Everyone),
-    package("debian-archive-keyring", "verifies Debian's packages", NeededBy::Everyone),
-    package("e2fsprogs", "mke2fs makes the root file system", NeededBy::Everyone),
-    package("ovmf", "firmware of UEFI machines", NeededBy::Everyone),
-    package("ca-certificates", "https downloads", NeededBy::Everyone),
-    package("gcc", "links Kiln; compiles zstd and xz", NeededBy::Everyone),
-    package("libc6-dev", "links the agent statically", NeededBy::Everyone),
-    package("uidmap", "user namespaces for mmdebstrap without root", NeededBy::Rootless),
-    package("fdisk", "sfdisk judges partition tables in tests", NeededBy::Tests),
-    package("cpio", "judges initramfs archives in tests", NeededBy::Tests),
+pub(crate) const PACKAGES: [Package; 15] = [
+    package("qemu-system-x86", &["qemu-system-x86_64"], "runs the machines of builds", NeededBy::Everyone),
+    package(
+        "qemu-utils",
+        &["qemu-img", "qemu-io", "qemu-nbd"],
+        "qemu-img: overlays, conversions, checks",
+        NeededBy::Everyone,
+    ),
+    package("ovmf", &[], "firmware of UEFI machines", NeededBy::Everyone),
+    package("mmdebstrap", &["mmdebstrap"], "bootstraps Debian", NeededBy::Everyone),
+    package("debian-archive-keyring", &[], "verifies Debian's packages", NeededBy::Everyone),
+    package(
+        "e2fsprogs",
+        &["mke2fs", "e2fsck", "debugfs"],
+        "mke2fs makes the root file system",
+        NeededBy::Everyone,
+    ),
+    package(
+        "mount",
+        &["mount", "umount"],
+        "mmdebstrap mounts /proc for packages' scripts",
+        NeededBy::Everyone,
+    ),
+    package("ca-certificates", &[], "https downloads", NeededBy::Everyone),
+    package("gcc", &["cc"], "links Kiln; compiles zstd and xz", NeededBy::Everyone),
+    package("libc6-dev", &[], "links the agent statically", NeededBy::Everyone),
+    package("uidmap", &["newuidmap"], "user namespaces for mmdebstrap without root", NeededBy::Rootless),
+    package("fdisk", &["sfdisk"], "sfdisk judges partition tables in tests", NeededBy::Tests),
+    package("dosfstools", &["fsck.fat"], "fsck.fat judges EFI system partitions in tests", NeededBy::Tests),
+    package("cpio", &["cpio"], "judges initramfs archives in tests", NeededBy::Tests),
+    package("zstd", &["zstd"], "judges the store's packs in tests", NeededBy::Tests),
+];
+
+/// Programs of packages that no Debian or Ubuntu is without, or without which this was not compiled.
+pub(crate) const ALWAYS_THERE: [&str; 16] = [
+    "apt-cache",
+    "apt-get",
+    "cargo",
+    "chown",
+    "dpkg-deb",
+    "dpkg-query",
+    "git",
+    "id",
+    "kill",
+    "ldd",
+    "mkfifo",
+    "ps",
+    "sh",
+    "sha256sum",
+    "sudo",
+    "tee",
 ];
 
 /// What to install on distributions that Kiln cannot install on.
 pub(crate) const ELSEWHERE: [(&str, &str); 3] = [
     (
         "Fedora",
-        "dnf install qemu-system-x86 qemu-img mmdebstrap debian-keyring e2fsprogs edk2-ovmf gcc glibc-static cpio",
+        "dnf install qemu-system-x86 qemu-img edk2-ovmf mmdebstrap apt debian-keyring e2fsprogs gcc glibc-static \
+         util-linux dosfstools cpio zstd",
     ),
     (
         "Arch",
-        "pacman -S qemu-system-x86 qemu-img mmdebstrap debian-archive-keyring e2fsprogs edk2-ovmf gcc cpio",
+        "pacman -S qemu-system-x86 qemu-img edk2-ovmf apt debian-archive-keyring e2fsprogs gcc util-linux dosfstools \
+         cpio zstd, and mmdebstrap from the AUR",
     ),
     (
         "openSUSE",
-        "zypper install qemu-x86 qemu-tools mmdebstrap e2fsprogs qemu-ovmf-x86_64 gcc glibc-devel-static cpio",
+        "zypper install qemu-x86 qemu-tools qemu-ovmf-x86_64 e2fsprogs gcc glibc-devel-static util-linux dosfstools \
+         cpio zstd, and mmdebstrap with apt and debian-archive-keyring from the build service",
     ),
 ];

@@ -3,10 +3,9 @@
 use crate::{
     apt,
     packages::{ELSEWHERE, NeededBy, PACKAGES, Package},
-    run::output,
 };
 use anyhow::Result;
-use std::{fmt, fs};
+use std::fmt;
 
 /// What the packages are wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +16,7 @@ pub(crate) enum For {
     Tests,
 }
 
-/// This host cannot be set up from here; the text says what to do.
+/// This host cannot do what was asked; the text says what to do.
 #[derive(Debug)]
 pub(crate) struct HostNotAble(pub(crate) String);
 
@@ -31,50 +30,99 @@ impl std::error::Error for HostNotAble {}
 
 /// Installs what is missing. Where nothing is, it changes nothing.
 pub(crate) fn run(wanted: For) -> Result<()> {
-    if !is_debian(&fs::read_to_string("/etc/os-release").unwrap_or_default()) {
-        return elsewhere();
+    let os = OsRelease::read();
+    if !os.is_debian() {
+        return Err(HostNotAble(elsewhere(&os)).into());
     }
-    let root = apt::is_root();
-    let needed = PACKAGES.iter().filter(|package| match package.needed_by {
-        NeededBy::Everyone => true,
-        NeededBy::Tests => wanted == For::Tests,
-        NeededBy::Rootless => !root,
-    });
-    let missing: Vec<&Package> = needed.filter(|package| apt::installed(package.debian).is_none()).collect();
+    let rootless = !apt::is_root();
+    let needed: Vec<&Package> = PACKAGES
+        .iter()
+        .filter(|package| match package.needed_by {
+            NeededBy::Everyone => true,
+            NeededBy::Tests => wanted == For::Tests,
+            NeededBy::Rootless => rootless,
+        })
+        .collect();
+    let names: Vec<&str> = needed.iter().map(|package| package.debian).collect();
+    let installed = apt::installed(&names);
+    let missing: Vec<&str> = names.into_iter().filter(|name| !installed.contains_key(*name)).collect();
     if missing.is_empty() {
         println!("every package that is needed is installed");
-        return Ok(());
+        // The tests make tiny disks of packages that they download and do not install.
+        return if wanted == For::Tests { apt::ensure_lists() } else { Ok(()) };
     }
     println!("these packages are going to be installed:");
-    for package in &missing {
+    for package in needed.iter().filter(|package| missing.contains(&package.debian)) {
         println!("  {:<24}{}", package.debian, package.why);
     }
-    let names: Vec<&str> = missing.iter().map(|package| package.debian).collect();
-    apt::install(&names)
+    apt::install(&missing, &os.codename)
 }
 
-/// Says whether apt and Debian's names of packages are to be expected.
-fn is_debian(os_release: &str) -> bool {
-    let value = |key: &str| {
-        let line = os_release.lines().find_map(|line| line.strip_prefix(key));
-        line.map(|value| value.trim_matches('"').to_owned()).unwrap_or_default()
-    };
-    let like = format!("{} {}", value("ID="), value("ID_LIKE="));
-    like.split_whitespace().any(|word| matches!(word, "debian" | "ubuntu"))
+/// What `/etc/os-release` says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct OsRelease {
+    name: String,
+    ids: Vec<String>,
+    codename: String,
 }
 
-/// Programs that stand for the packages where names of packages are others.
-const PROGRAMS: [&str; 5] = ["qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "cc"];
+impl OsRelease {
+    fn read() -> Self {
+        Self::parse(&fs_err::read_to_string("/etc/os-release").unwrap_or_default())
+    }
 
-fn elsewhere() -> Result<()> {
-    let missing: Vec<&str> =
-        PROGRAMS.into_iter().filter(|program| output(program, &["--version"]).is_none()).collect();
-    if missing.is_empty() {
-        return Ok(());
+    fn parse(text: &str) -> Self {
+        let value = |key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            line.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
+        };
+        let ids = format!("{} {}", value("ID"), value("ID_LIKE"));
+        Self {
+            name: value("PRETTY_NAME"),
+            ids: ids.split_whitespace().map(str::to_owned).collect(),
+            codename: value("VERSION_CODENAME"),
+        }
     }
-    let mut text = format!("not found: {}; install what holds them and try again:", missing.join(", "));
-    for (name, command) in ELSEWHERE {
-        text.push_str(&format!("\n  {name:<10}{command}"));
+
+    /// Says whether apt and Debian's names of packages are to be expected.
+    fn is_debian(&self) -> bool {
+        self.ids.iter().any(|id| id == "debian" || id == "ubuntu")
     }
-    Err(HostNotAble(text).into())
+}
+
+fn elsewhere(os: &OsRelease) -> String {
+    let name = if os.name.is_empty() { "this distribution" } else { &os.name };
+    let what = PACKAGES.map(|package| {
+        let names = if package.programs.is_empty() { package.debian } else { &package.programs.join(", ") };
+        format!("  {names:<32}{}", package.why)
+    });
+    let how = ELSEWHERE.map(|(distribution, command)| format!("{distribution}: {command}"));
+    format!(
+        "packages are installed on Debian and Ubuntu only; on {name}, install what holds:\n{}\n{}\n\
+         then run the same task with --no-install",
+        what.join("\n"),
+        how.join("\n")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_of_distributions() {
+        let ubuntu = OsRelease::parse("PRETTY_NAME=\"Ubuntu 24.04\"\nID=ubuntu\nID_LIKE=debian\n");
+        assert!(ubuntu.is_debian());
+        assert!(OsRelease::parse("ID=linuxmint\nID_LIKE=\"ubuntu debian\"").is_debian());
+        let debian = OsRelease::parse("ID=debian\nVERSION_CODENAME=bookworm\n");
+        assert_eq!((debian.is_debian(), debian.codename.as_str()), (true, "bookworm"));
+        let fedora = OsRelease::parse("PRETTY_NAME='Fedora Linux 42'\nID=fedora\n");
+        assert!(!fedora.is_debian());
+        let text = elsewhere(&fedora);
+        assert!(text.contains("on Fedora Linux 42, install"), "{text}");
+        for package in PACKAGES {
+            assert!(text.contains(package.why), "{text}");
+        }
+        assert!(!OsRelease::default().is_debian());
+    }
 }

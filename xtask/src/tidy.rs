@@ -1,81 +1,44 @@
 //! `tidy`: what no compiler checks. All findings at once.
 
-use crate::run::{cargo, output, root};
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
-use std::{fs, path::Path};
+mod edges;
 
-/// Which crates a crate may depend on; the same as the first lines of `crates/README.md`. Every crate may use `types`.
-const EDGES: [(&str, &[&str]); 13] = [
-    ("types", &[]),
-    ("template", &[]),
-    ("agent", &[]),
-    ("disk", &[]),
-    ("qcow2", &[]),
-    ("machine", &["agent"]),
-    ("store", &["qcow2"]),
-    ("export", &["store", "qcow2"]),
-    ("catalog", &["store"]),
-    ("builder", &["template", "machine", "disk", "qcow2", "store", "export", "catalog"]),
-    ("cli", &["builder"]),
-    ("testkit", &["disk"]),
-    ("xtask", &[]),
-];
+use crate::{
+    packages::{ALWAYS_THERE, PACKAGES},
+    run::{metadata, output, root},
+};
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use std::collections::BTreeSet;
 
 /// Lines before the tests of a file, above which one part of it probably wants a file of its own.
 const LONGEST: usize = 600;
 
 /// Checks the tree.
 pub(crate) fn run() -> Result<()> {
-    let mut findings = edges()?;
-    let tracked = output("git", &["-C", &root().to_string_lossy(), "ls-files"]).context("git ls-files")?;
+    let map = fs::read_to_string(root().join("crates/README.md"))?;
+    let mut findings = edges::check(&map, &metadata()?);
+    let root = root();
+    let tracked = output("git", &["-C", &root.to_string_lossy(), "ls-files"]);
+    let tracked = tracked.context("git ls-files failed: is this a clone, owned by who runs this?")?;
+    let forbidden = forbidden();
     for name in tracked.lines() {
-        let Ok(text) = fs::read_to_string(root().join(name)) else { continue };
+        let Ok(text) = fs::read_to_string(root.join(name)) else { continue };
         if name.ends_with(".rs") && !name.starts_with("fixtures/") {
             source(name, &text, &mut findings);
+            programs(name, &text, &mut findings);
         }
-        forbidden(name, &text, &mut findings);
+        let named = forbidden.iter().filter(|word| names(&text, word));
+        findings.extend(named.map(|word| format!("{name}: names {word}")));
     }
     reasons(&mut findings)?;
+    templates(&mut findings)?;
     if findings.is_empty() {
         return Ok(());
     }
     for finding in &findings {
         eprintln!("{finding}");
     }
-    bail!("{} findings", findings.len());
-}
-
-/// Compares the edges between crates with those allowed. Tests may use `testkit` besides.
-fn edges() -> Result<Vec<String>> {
-    let metadata =
-        cargo(&["metadata", "--format-version=1", "--no-deps"]).output().context("cargo metadata")?;
-    let metadata: Value = serde_json::from_slice(&metadata.stdout).context("cargo metadata")?;
-    let mut findings = Vec::new();
-    for package in metadata["packages"].as_array().into_iter().flatten() {
-        let name = short(&package["name"]);
-        let Some((_, allowed)) = EDGES.iter().find(|(known, _)| *known == name) else {
-            findings.push(format!("{name}: no line in xtask's table of edges names it"));
-            continue;
-        };
-        for dependency in package["dependencies"].as_array().into_iter().flatten() {
-            let to = short(&dependency["name"]);
-            let ours = dependency["path"].is_string();
-            let testing = dependency["kind"] == "dev";
-            let fine = to == "types"
-                || allowed.contains(&to)
-                || (testing && matches!(to, "testkit" | "store" | "qcow2"));
-            if ours && !fine {
-                findings.push(format!("{name} may not depend on {to}"));
-            }
-        }
-    }
-    Ok(findings)
-}
-
-fn short(name: &Value) -> &str {
-    let name = name.as_str().unwrap_or_default();
-    name.strip_prefix("kiln-").unwrap_or(name)
+    bail!("findings: {}", findings.len());
 }
 
 fn source(name: &str, text: &str, findings: &mut Vec<String>) {
@@ -101,27 +64,43 @@ fn source(name: &str, text: &str, findings: &mut Vec<String>) {
     }
 }
 
-/// Finds what must not be in the project: this machine's paths, and the hosts that its packages come from.
-fn forbidden(name: &str, text: &str, findings: &mut Vec<String>) {
-    let here = root();
-    let above = here.parent().filter(|above| *above != Path::new("/"));
-    let places =
-        [Some(here.as_path()), above].into_iter().flatten().map(|path| format!("{}/", path.display()));
-    for word in places.chain(hosts()) {
-        if text.contains(&word) {
-            findings.push(format!("{name}: names {word}"));
+/// Every outside program that is run by its name is one that `setup` installs.
+fn programs(name: &str, text: &str, findings: &mut Vec<String>) {
+    let called = text.split("Command::new(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    for path in called {
+        let program = path.rsplit('/').next().unwrap_or(path);
+        let listed = PACKAGES.iter().any(|package| package.programs.contains(&program));
+        if !listed && !ALWAYS_THERE.contains(&program) {
+            findings.push(format!("{name}: {program} is of no package in xtask/src/packages.rs"));
         }
     }
 }
 
-/// The hosts of this machine's package sources.
-fn hosts() -> Vec<String> {
-    let text = output("apt-get", &["indextargets", "--format", "$(SITE)"]).unwrap_or_default();
-    let sites = text.lines().filter_map(|site| site.split("//").nth(1)?.split('/').next());
-    let mut hosts: Vec<String> = sites.map(str::to_owned).collect();
-    hosts.sort();
-    hosts.dedup();
-    hosts
+/// What must not be in the project: the folder that it lies in here, and the hosts that this machine's packages come from.
+fn forbidden() -> BTreeSet<String> {
+    // In pieces, so that this file does not find itself.
+    let known =
+        [["/wo", "rk/"], ["deb.deb", "ian.org"], ["security.deb", "ian.org"], ["archive.ub", "untu.com"]];
+    let mut words: BTreeSet<String> = known.iter().map(|pieces| pieces.concat()).collect();
+    let targets = output("apt-get", &["indextargets", "--format", "$(ORIGIN)|$(SITE)"]).unwrap_or_default();
+    for line in targets.lines() {
+        let Some((origin, site)) = line.split_once('|') else { continue };
+        // Other projects' sources are those of a desk, and one may well write about them.
+        if origin.starts_with("Debian") || origin.starts_with("Ubuntu") {
+            let host = site.split("//").nth(1).and_then(|rest| rest.split(['/', ':']).next());
+            words.extend(host.filter(|host| host.contains('.')).map(str::to_owned));
+        }
+    }
+    words.insert(format!("{}/", root().display()));
+    words
+}
+
+/// Says whether a word stands in a text; a path only where it begins.
+fn names(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        !word.starts_with('/') || !before.is_some_and(|c| c.is_alphanumeric() || "._-}/".contains(c))
+    })
 }
 
 /// Every dependency says why it is there.
@@ -135,4 +114,46 @@ fn reasons(findings: &mut Vec<String>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Every template is one, and the README knows it.
+fn templates(findings: &mut Vec<String>) -> Result<()> {
+    let readme = fs::read_to_string(root().join("README.md"))?;
+    for entry in fs::read_dir(root().join("templates"))? {
+        let entry = entry?;
+        let name = format!("templates/{}", entry.file_name().to_string_lossy());
+        if !entry.path().is_dir() {
+            continue;
+        }
+        if !entry.path().join("template.toml").is_file() {
+            findings.push(format!("{name}: has no template.toml"));
+        }
+        if !readme.contains(&name) {
+            findings.push(format!("README.md: does not name {name}"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_count_where_they_begin() {
+        let word = "/srv/kiln/";
+        assert!(names("see /srv/kiln/x", word) && names("\"/srv/kiln/\"", word));
+        assert!(!names("disk/srv/kiln/x", word) && !names("{home}/srv/kiln/x", word));
+        assert!(names("http://mirror.example/debian", "mirror.example"));
+    }
+
+    #[test]
+    fn a_source_file_that_breaks_every_rule() {
+        let mut findings = Vec::new();
+        let text = format!("fn f() {{ {}) }}\nCommand::new(\"/sbin/nosuchtool\")\n", concat!("todo", "!("));
+        source("x.rs", &text, &mut findings);
+        programs("x.rs", &text, &mut findings);
+        assert_eq!(findings.len(), 3, "{findings:?}");
+        assert!(findings[2].contains("nosuchtool"), "{findings:?}");
+    }
 }
