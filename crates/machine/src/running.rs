@@ -25,6 +25,7 @@ use tokio::{net::UnixStream, process::ChildStdin, sync::watch, time::timeout};
 
 /// How long each rung of the ladder is waited on. A guest that heeds the power button stops its services first.
 const ACPI_WITHIN: Duration = Duration::from_secs(20);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const QUIT_WITHIN: Duration = Duration::from_secs(10);
 const KILL_WITHIN: Duration = Duration::from_secs(5);
 
@@ -126,14 +127,14 @@ impl Running {
         if let Some(end) = self.ends_within(guest_within, Rung::Guest).await {
             return end;
         }
-        if self.qmp.execute("system_powerdown", json!({})).await.is_ok()
+        if self.obeys("system_powerdown").await
             && let Some(end) = self.ends_within(ACPI_WITHIN, Rung::Acpi).await
         {
             return end;
         }
-        // The answer may be lost with the connection.
-        drop(timeout(QUIT_WITHIN, self.qmp.execute("quit", json!({}))).await);
-        if let Some(end) = self.ends_within(QUIT_WITHIN, Rung::Quit).await {
+        if self.obeys("quit").await
+            && let Some(end) = self.ends_within(QUIT_WITHIN, Rung::Quit).await
+        {
             return end;
         }
         self.cut().await;
@@ -155,6 +156,12 @@ impl Running {
         // The end may have been told before QEMU is gone; its connection closes when it is.
         let gone = async { while self.qmp.execute("query-status", json!({})).await.is_ok() {} };
         drop(timeout(KILL_WITHIN, gone).await);
+    }
+
+    /// Gives a command that may end QEMU before it is answered; false where QEMU hangs.
+    async fn obeys(&self, command: &str) -> bool {
+        let answer = timeout(ANSWER_WITHIN, self.qmp.execute(command, json!({}))).await;
+        answer.is_ok_and(|answer| !matches!(answer, Err(Error::Qmp { .. })))
     }
 
     async fn ends_within(&self, time: Duration, rung: Rung) -> Option<Result<Rung, Error>> {

@@ -15,8 +15,8 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     io::{Errno, FdFlags, fcntl_setfd},
     process::{
-        Pid, PidfdFlags, Signal, getpgrp, getpid, getppid, kill_process_group, pidfd_open,
-        set_parent_process_death_signal, setsid,
+        Pid, PidfdFlags, Resource, Rlimit, Signal, getpgrp, getpid, getppid, kill_process_group, pidfd_open,
+        set_parent_process_death_signal, setrlimit, setsid,
     },
 };
 use std::{
@@ -26,7 +26,7 @@ use std::{
         fd::{BorrowedFd, FromRawFd, OwnedFd},
         unix::process::{CommandExt, ExitStatusExt},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
 };
 
@@ -51,7 +51,7 @@ pub struct Supervisor {
 impl Supervisor {
     /// Returns the command that runs `program` under supervision. Its standard input must be a pipe, and what holds
     /// the other end decides how long the program lives.
-    pub(crate) fn command(&self, program: &std::path::Path, args: &[OsString]) -> Command {
+    pub(crate) fn command(&self, program: &Path, args: &[OsString]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).arg(program).args(args).stdin(Stdio::piped());
         command
@@ -82,6 +82,8 @@ fn supervise(args: &[OsString]) -> io::Result<ExitStatus> {
     };
     // Without a group of its own, ending the group would end the caller's.
     setsid()?;
+    // A QEMU that aborts, as it does on some hosts with KVM, would leave the guest's memory and its secrets on disk.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     let handed_over = handed_over()?;
     let mut child = spawn(program, args)?;
     // Else the other ends would not see the program's end before this process ends too.
@@ -125,9 +127,12 @@ fn handed_over() -> io::Result<Vec<OwnedFd>> {
 
 /// Lists the descriptors beyond the standard streams, but for the one that lists them.
 fn inherited() -> io::Result<Vec<i32>> {
-    let entries = fs_err::read_dir("/proc/self/fd")?.collect::<io::Result<Vec<_>>>()?;
-    let still_open = entries.iter().filter(|entry| fs_err::read_link(entry.path()).is_ok());
-    let numbers = still_open.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let folder = Path::new("/proc/self/fd");
+    // Names alone: an entry keeps the folder open.
+    let names = fs_err::read_dir(folder)?.map(|entry| Ok(entry?.file_name()));
+    let names = names.collect::<io::Result<Vec<_>>>()?;
+    let still_open = names.iter().filter(|name| fs_err::read_link(folder.join(name)).is_ok());
+    let numbers = still_open.filter_map(|name| name.to_str()?.parse().ok());
     Ok(numbers.filter(|number| *number > 2).collect())
 }
 
