@@ -69,7 +69,7 @@ impl Phases {
     pub(crate) fn part<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         println!("== {name}");
         let start = Instant::now();
-        let result = work().with_context(|| format!("{name} failed"));
+        let result = work();
         self.done.push((name, start.elapsed().as_secs_f64()));
         result
     }

@@ -29,7 +29,11 @@ impl Source {
         match self {
             Self::Stanza(fields) => {
                 let lines = fields.iter().map(|(key, value)| {
-                    let value = if key.eq_ignore_ascii_case("suites") { suite } else { value };
+                    let value = match key.to_ascii_lowercase().as_str() {
+                        "suites" => suite,
+                        "types" => "deb",
+                        _ => value,
+                    };
                     format!("{key}: {value}\n")
                 });
                 lines.collect()
@@ -114,7 +118,7 @@ mod tests {
 
     #[test]
     fn stanzas_keep_their_options() {
-        let text = "Types: deb\n# a comment: x\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\n\
+        let text = "Types: deb deb-src\n# a comment: x\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\n\
                     Components: main contrib\nSigned-By:\n -----BEGIN\n .\n key: x\nTrusted: yes\n\n\
                     Types: deb\nEnabled: no\nURIs: http://other.example\nSuites: x\n\n\n\
                     Types: deb-src\nURIs: http://mirror.example/debian\nSuites: bookworm\n";
