@@ -27,7 +27,9 @@ pub(crate) fn arguments(config: &MachineConfig) -> Vec<OsString> {
     args.add(["-chardev", &console, "-serial", "chardev:console"]);
     args.add(["-device", "virtio-rng-pci"]);
     for (number, disk) in config.disks.iter().enumerate() {
-        disk_arguments(&mut args, number, disk);
+        // A kernel given from outside takes the first place of the boot order itself.
+        let boots = number == 0 && !matches!(config.boot, Boot::Kernel { .. });
+        disk_arguments(&mut args, number, disk, boots);
     }
     network_arguments(&mut args, &config.network);
     if let Some(port) = config.agent_port {
@@ -80,7 +82,7 @@ fn network_arguments(args: &mut Arguments, network: &Network) {
 ///
 /// The overlay is thrown away when anything dies, so the guest's flushes need not reach the host's disk; the snapshot
 /// that is made of it is what gets synced. A full host disk stops the guest, which then is told as what it is.
-fn disk_arguments(args: &mut Arguments, number: usize, disk: &Disk) {
+fn disk_arguments(args: &mut Arguments, number: usize, disk: &Disk, boots: bool) {
     let node = |part: &str| format!("{}{part}", disk_node(number));
     let file = |part: &str, path: &Path| {
         json!({"node-name": node(part), "driver": "file", "filename": path, "discard": "unmap",
@@ -97,9 +99,10 @@ fn disk_arguments(args: &mut Arguments, number: usize, disk: &Disk) {
         args.add(["-blockdev", &blockdev.to_string()]);
     }
     let device = format!(
-        "virtio-blk-pci,drive={},serial={},bootindex={number},werror=stop,rerror=stop",
+        "virtio-blk-pci,drive={},serial={},werror=stop,rerror=stop{}",
         node(""),
-        escaped(Path::new(&disk.serial))
+        escaped(Path::new(&disk.serial)),
+        if boots { ",bootindex=0" } else { "" }
     );
     args.add(["-device", &device]);
 }

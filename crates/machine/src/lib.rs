@@ -1,6 +1,6 @@
 //! Machines: QEMU, the appliance that the agent runs in, and steps over it.
 //!
-//! **Invariant:** a machine listens on no address; its connections are socket pairs that QEMU inherits. Whatever kills
+//! **Invariant:** a machine listens on no address but loopback; its connections are socket pairs that QEMU inherits. Whatever kills
 //! `kiln`, its QEMU dies too.
 
 mod accelerator;

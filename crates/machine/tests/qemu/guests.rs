@@ -73,3 +73,16 @@ pub(crate) fn boot_sector(guest: &[u8]) -> [u8; 512] {
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
     sector
 }
+
+/// Returns a kernel by Linux' boot protocol 2.2 that is that guest in real mode, with nothing behind it.
+pub(crate) fn kernel(guest: &[u8]) -> Vec<u8> {
+    let mut image = vec![0; 2048];
+    image[0x1f1] = 1; // sectors of real-mode code after the first
+    image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    image[0x200..0x202].copy_from_slice(&[0xeb, 0x66]); // jmp to 0x268
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x206..0x208].copy_from_slice(&[0x02, 0x02]); // protocol 2.2
+    image[0x211] = 1; // the rest goes above 1 MiB
+    image[0x268..][..guest.len()].copy_from_slice(guest);
+    image
+}

@@ -5,9 +5,10 @@ mod world;
 
 use anyhow::{Context, Result, ensure};
 use kiln_machine::{
-    Cause, Death, Error, Rung, Running,
-    config::{Accelerator, Network},
+    Cause, Death, Error, Rung, Running, UefiFirmware,
+    config::{Accelerator, Boot, Network},
 };
+use kiln_types::ByteSize;
 use rustix::process::Signal;
 use serde_json::json;
 use std::time::Duration;
@@ -36,6 +37,35 @@ async fn a_guest_turns_itself_off() -> Result<()> {
     let world = World::new(guests::TURNS_OFF)?;
     assert_eq!(world.start().await?.stop(LONG).await?, Rung::Guest);
     world.no_process_within(SOON).await
+}
+
+#[tokio::test]
+async fn a_kernel_is_given_from_outside() -> Result<()> {
+    let mut world = World::new(guests::HALTS)?;
+    let (kernel, initrd) = (world.path().join("kernel"), world.path().join("initrd"));
+    fs_err::write(&kernel, guests::kernel(guests::TURNS_OFF))?;
+    fs_err::write(&initrd, [0; 512])?;
+    world.config.boot = Boot::Kernel { kernel, initrd, command_line: "console=ttyS0, a=b".to_owned() };
+    world.config.network = Network::User;
+    let running = world.start().await?;
+    assert_eq!(running.stop(LONG).await?, Rung::Guest);
+    // Nothing but the guest itself talks there, so that silence means that it does not live.
+    assert_eq!(fs_err::read_to_string(&world.config.console)?, "");
+    Ok(())
+}
+
+/// Where the firmware of UEFI machines is installed, it is what starts.
+#[tokio::test]
+async fn uefi_firmware_starts() -> Result<()> {
+    let mut world = World::new(guests::HALTS)?;
+    let firmware = UefiFirmware::find().context("the package ovmf is not installed")?;
+    let variables = world.path().join("variables.fd");
+    fs_err::copy(&firmware.variables, &variables)?;
+    world.config.boot = Boot::Uefi { code: firmware.code, variables };
+    world.config.memory = ByteSize::from_mib(256);
+    let running = world.start().await?;
+    timeout(LONG, running.says("BdsDxe")).await.context("the firmware says nothing")?;
+    Ok(())
 }
 
 #[tokio::test]
