@@ -2,7 +2,7 @@
 
 use super::StepError;
 use crate::communicator::agent::{AgentSession, Upload, UploadContent};
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// A file or folder to put into the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +20,22 @@ pub struct FileStep {
 }
 
 /// What a file step puts into the image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum FileSource {
     /// A file or folder of this host. With a slash at its end, a folder's contents.
     Path(PathBuf),
     /// The text of a file.
     Content(String),
+}
+
+impl fmt::Debug for FileSource {
+    /// Leaves the text out: it may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Self::Content(text) => write!(f, "Content({} bytes)", text.len()),
+        }
+    }
 }
 
 impl FileStep {

@@ -15,6 +15,7 @@ use crate::communicator::{
 };
 use script::Script;
 use std::{
+    fmt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -27,7 +28,7 @@ const LINE_FILE: &str = "/run/kiln/line";
 const INTERPRETER: [&str; 2] = ["/bin/sh", "-e"];
 
 /// Shell code to run in the image.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct ShellStep {
     /// The step's name, for errors.
     pub name: String,
@@ -48,13 +49,35 @@ pub struct ShellStep {
     pub valid_exit_codes: Vec<u8>,
 }
 
+impl fmt::Debug for ShellStep {
+    /// Leaves out code and environment: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShellStep")
+            .field("name", &self.name)
+            .field("interpreter", &self.interpreter)
+            .field("working_directory", &self.working_directory)
+            .field("user", &self.user)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a shell step runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum ShellSource {
     /// Elements that together are one script, so that `cd`, variables and here-documents reach from one to the next.
     Inline(Vec<String>),
     /// Script files of this host, one after the other.
     Scripts(Vec<PathBuf>),
+}
+
+impl fmt::Debug for ShellSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inline(elements) => write!(f, "Inline({} elements)", elements.len()),
+            Self::Scripts(scripts) => f.debug_tuple("Scripts").field(scripts).finish(),
+        }
+    }
 }
 
 impl Default for ShellSource {

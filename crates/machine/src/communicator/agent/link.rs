@@ -74,8 +74,9 @@ impl Link {
             return Ok(());
         }
         // The reader knows why.
-        while self.receive(id, doing).await.is_ok() {}
-        Err(AgentError::Disconnected { doing: doing.to_owned(), source: None })
+        loop {
+            self.receive(id, doing).await?;
+        }
     }
 
     /// Waits for the next reply to a request. May be dropped and called again.
