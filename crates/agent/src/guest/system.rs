@@ -69,14 +69,21 @@ impl System {
                 fs_err::create_dir_all(self.root())?;
                 self.root()
             } else {
-                let found = chroot::resolve(self.root.as_deref(), Path::new(&mount.path))?;
-                found.ok_or_else(|| {
-                    Failure::new(format!("the image has no folder {} to mount on", mount.path))
-                })?
+                self.mount_point(Path::new(&mount.path))?
             };
             self.mounted.push(Mounted::mount(mount, &node, &place)?);
         }
         Ok(())
+    }
+
+    /// Resolves a folder of the image. One that is missing is made, as the image's own init would.
+    fn mount_point(&self, path: &Path) -> Result<PathBuf, Failure> {
+        let root = self.root.as_deref();
+        let found = chroot::inside(root, || {
+            fs_err::create_dir_all(path)?;
+            Ok(fs_err::canonicalize(path)?)
+        })?;
+        Ok(chroot::seen_from_outside(root, &found))
     }
 
     pub(super) fn set_up(&mut self, setup: &Setup) -> Result<(), Failure> {
