@@ -80,8 +80,8 @@ impl Kiln {
         events.note(format!("accelerator: {}", choice.reason));
         let config = machine_config(&loaded.template, &appliance, &choice, base, &overlay, folder.path());
         let mut running = start(&qemu, &self.supervisor, &config, &choice).await?;
-        if running.accelerator() != choice.accelerator {
-            events.warning("the guest showed no sign of life under KVM; TCG runs it now");
+        if let Some(why) = running.fallback() {
+            events.warning(format!("KVM did not work ({why}); TCG runs the guest now"));
         }
         let stream = running.take_agent().ok_or(Error::NoAgentPort)?;
         let session = AgentSession::connect(stream, AGENT_WITHIN);
@@ -154,7 +154,7 @@ async fn shut_down(mut session: AgentSession, running: Running, events: &Events)
     alive(&running, session.finish(true)).await?;
     // The guest may be gone before its answer is here.
     drop(session.power_off().await);
-    match running.shutdown(OFF_WITHIN).await {
+    match running.stop(OFF_WITHIN).await? {
         Rung::Guest => {}
         rung => events.warning(format!("the guest did not turn itself off; ended by {rung:?}")),
     }

@@ -43,7 +43,8 @@ pub struct Running {
     log: PathBuf,
 }
 
-/// The rung of the shutdown ladder that ended a machine. After each but the last, the disks are whole.
+/// The rung of the shutdown ladder that ended a machine. After each, the disks are whole; a machine that has to be
+/// killed is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rung {
     /// The guest turned itself off.
@@ -52,8 +53,6 @@ pub enum Rung {
     Acpi,
     /// QEMU was told to end.
     Quit,
-    /// QEMU was killed.
-    Kill,
 }
 
 impl Running {
@@ -139,11 +138,6 @@ impl Running {
         }
         self.cut().await;
         Err(Death::new(Cause::Stuck, &self.console, &self.log).into())
-    }
-
-    /// As [`Self::stop`], without its errors.
-    pub async fn shutdown(self, guest_within: Duration) -> Rung {
-        self.stop(guest_within).await.unwrap_or(Rung::Kill)
     }
 
     /// Ends the machine at once, and returns when it is gone.
