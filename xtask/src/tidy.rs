@@ -66,8 +66,10 @@ fn source(name: &str, text: &str, findings: &mut Vec<String>) {
 
 /// Every outside program that is run by its name is one that `setup` installs.
 fn programs(name: &str, text: &str, findings: &mut Vec<String>) {
-    let called = text.split("Command::new(\"").skip(1).filter_map(|rest| rest.split('"').next());
-    for path in called {
+    // The second is testkit's way to run a tool.
+    let calls =
+        ["Command::new(\"", " tool(\"", "(tool(\""].into_iter().flat_map(|call| text.split(call).skip(1));
+    for path in calls.filter_map(|rest| rest.split('"').next()) {
         let program = path.rsplit('/').next().unwrap_or(path);
         let listed = PACKAGES.iter().any(|package| package.programs.contains(&program));
         if !listed && !ALWAYS_THERE.contains(&program) {
