@@ -189,6 +189,14 @@ pub enum Error {
     /// The appliance could not be made.
     #[error(transparent)]
     Appliance(#[from] kiln_machine::appliance::ApplianceError),
+    /// The guest neither did what it was told nor died.
+    #[error("the guest is not done after {}s of {doing}", within.as_secs())]
+    GuestStuck {
+        /// What it was told to do.
+        doing: &'static str,
+        /// How long it had.
+        within: std::time::Duration,
+    },
     /// The build was given up.
     #[error("interrupted")]
     Interrupted,

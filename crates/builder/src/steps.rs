@@ -23,7 +23,7 @@ use std::{
 /// What the guest finds its disk by.
 const SERIAL: &str = "kiln-root";
 
-/// A start takes 3 to 10 seconds under TCG on a quiet machine.
+/// What the agent is asked takes seconds, and its start 3 to 10 under TCG; a loaded host takes several times as long.
 const AGENT_WITHIN: Duration = Duration::from_secs(120);
 
 /// How long the guest has to turn itself off once the agent was told to.
@@ -86,7 +86,8 @@ impl Kiln {
         let stream = running.take_agent().ok_or(Error::NoAgentPort)?;
         let session = AgentSession::connect(stream, AGENT_WITHIN);
         let mut session = alive(&running, session).await?;
-        alive(&running, prepare(&mut session, &appliance.mounts, &loaded.template)).await?;
+        let prepare = prepare(&mut session, &appliance.mounts, &loaded.template);
+        alive(&running, bounded("preparing the guest's root", prepare)).await?;
         phase.done(format!(
             "kernel {}, up {:.1}s after its start",
             session.guest().kernel,
@@ -126,6 +127,17 @@ pub(crate) async fn alive<T, E: Into<Error>>(
     Err(death.map_or(error, dead))
 }
 
+/// Gives up on a guest that neither works nor dies.
+async fn bounded<T>(
+    doing: &'static str,
+    work: impl Future<Output = Result<T, AgentError>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(AGENT_WITHIN, work).await {
+        Ok(result) => Ok(result?),
+        Err(_elapsed) => Err(Error::GuestStuck { doing, within: AGENT_WITHIN }),
+    }
+}
+
 fn dead(death: Death) -> Error {
     Error::Machine(death.into())
 }
@@ -151,7 +163,7 @@ async fn prepare(
 
 async fn shut_down(mut session: AgentSession, running: Running, events: &Events) -> Result<(), Error> {
     let phase = events.begin(Phase::Shutdown);
-    alive(&running, session.finish(true)).await?;
+    alive(&running, bounded("closing the file systems", session.finish(true))).await?;
     // The guest may be gone before its answer is here.
     drop(session.power_off().await);
     match running.stop(OFF_WITHIN).await? {

@@ -44,10 +44,10 @@ impl Failure {
 
     /// An operation failed.
     pub(crate) fn from_error(error: &(dyn Error + 'static), hint: Option<String>, code: u8) -> Self {
-        let mut chain = vec![error.to_string()];
+        let mut chain = vec![shown(error)];
         let mut source = error.source();
         while let Some(cause) = source {
-            let text = cause.to_string();
+            let text = shown(cause);
             // A transparent wrapper repeats what it wraps.
             if chain.last() != Some(&text) {
                 chain.push(text);
@@ -94,6 +94,12 @@ impl Failure {
         }
         out
     }
+}
+
+/// Tells an error. It may quote a guest, which must not drive the terminal.
+fn shown(error: &(dyn Error + 'static)) -> String {
+    let lines = error.to_string();
+    lines.lines().map(output::printable).collect::<Vec<_>>().join("\n")
 }
 
 impl From<kiln_builder::Error> for Failure {

@@ -5,6 +5,7 @@ mod tail;
 mod tty;
 
 pub(crate) use plain::Plain;
+pub(crate) use tail::printable;
 pub(crate) use tty::Tty;
 
 use crate::exit;

@@ -28,7 +28,7 @@ async fn run(session: &mut AgentSession, exec: &Exec) -> (Result<ExitStatus, Age
 
 #[tokio::test]
 async fn programs_have_streams_statuses_and_a_user() {
-    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let (_guest, mut session) = ProcessGuest::start().await;
     let (ended, out, err) = run(&mut session, &sh("echo out; echo err >&2; exit 7")).await;
     assert_eq!((ended.unwrap(), &*out, &*err), (ExitStatus::Exited(7), "out\n", "err\n"));
     let (ended, ..) = run(&mut session, &sh("kill -9 $$")).await;
@@ -47,7 +47,7 @@ async fn programs_have_streams_statuses_and_a_user() {
 
 #[tokio::test]
 async fn what_cannot_run_is_said() {
-    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let (_guest, mut session) = ProcessGuest::start().await;
     let mut exec = sh("true");
     exec.argv[0] = "/bin/nothing".to_owned();
     let refused = |error: Result<ExitStatus, AgentError>| error.unwrap_err().to_string();
@@ -67,7 +67,7 @@ async fn what_cannot_run_is_said() {
 
 #[tokio::test]
 async fn a_program_that_leaves_others_behind_still_ends() {
-    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let (_guest, mut session) = ProcessGuest::start().await;
     let started = Instant::now();
     let (ended, out, _) = run(&mut session, &sh("sleep 8 & echo started")).await;
     assert_eq!((ended.unwrap(), &*out), (ExitStatus::Exited(0), "started\n"));
@@ -76,7 +76,7 @@ async fn a_program_that_leaves_others_behind_still_ends() {
 
 #[tokio::test]
 async fn a_program_that_takes_too_long_is_ended() {
-    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let (_guest, mut session) = ProcessGuest::start().await;
     let exec = sh("trap 'echo bye; exit 3' TERM; echo hi; while :; do sleep 0.05; done");
     let mut out = Vec::new();
     let limit = Duration::from_millis(300);
@@ -88,7 +88,7 @@ async fn a_program_that_takes_too_long_is_ended() {
 
 #[tokio::test]
 async fn a_dropped_program_is_killed_and_the_session_goes_on() {
-    let Some((guest, mut session)) = ProcessGuest::start().await else { return };
+    let (guest, mut session) = ProcessGuest::start().await;
     let exec = sh("echo $$ >/tmp/pid; while :; do sleep 0.05; done");
     tokio::time::timeout(Duration::from_millis(500), session.exec(&exec, None, |_, _| {})).await.unwrap_err();
     let (ended, out, _) = run(&mut session, &sh("echo again")).await;
@@ -107,7 +107,7 @@ async fn a_dropped_program_is_killed_and_the_session_goes_on() {
 /// More than the sockets and queues hold, both ways: neither side may wait for the other for ever.
 #[tokio::test]
 async fn a_flood_of_output_is_complete() {
-    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let (_guest, mut session) = ProcessGuest::start().await;
     let line = "0123456789abcde";
     let content = UploadContent::Bytes(format!("{line}\n").repeat(1 << 20).into_bytes());
     let (destination, mode, owner) = ("/srv/big".to_owned(), None, None);
@@ -120,7 +120,7 @@ async fn a_flood_of_output_is_complete() {
 
 #[tokio::test]
 async fn files_land_whole_with_mode_and_owner() {
-    let Some((guest, mut session)) = ProcessGuest::start().await else { return };
+    let (guest, mut session) = ProcessGuest::start().await;
     let mut upload = bytes("hello", "/srv/deep/er/file");
     upload.mode = Some(0o4750);
     upload.owner = Some("app:web".to_owned());
@@ -148,7 +148,7 @@ async fn files_land_whole_with_mode_and_owner() {
 
 #[tokio::test]
 async fn links_of_the_image_do_not_lead_out_of_it() {
-    let Some((guest, mut session)) = ProcessGuest::start().await else { return };
+    let (guest, mut session) = ProcessGuest::start().await;
     let outside = tempfile::tempdir().unwrap();
     fs_err::create_dir_all(guest.path(outside.path().to_str().unwrap())).unwrap();
     symlink(outside.path(), guest.path("/srv/trap")).unwrap();
@@ -164,7 +164,7 @@ async fn links_of_the_image_do_not_lead_out_of_it() {
 
 #[tokio::test]
 async fn folders_keep_their_shape() {
-    let Some((guest, mut session)) = ProcessGuest::start().await else { return };
+    let (guest, mut session) = ProcessGuest::start().await;
     let host = tempfile::tempdir().unwrap();
     let site = host.path().join("site");
     fs_err::create_dir_all(site.join("sub/empty")).unwrap();
@@ -199,7 +199,7 @@ async fn folders_keep_their_shape() {
 
 #[tokio::test]
 async fn a_guest_that_dies_ends_what_waits_for_it() {
-    let Some((guest, mut session)) = ProcessGuest::start().await else { return };
+    let (guest, mut session) = ProcessGuest::start().await;
     let program = sh("sleep 5");
     let (ended, ()) = tokio::join!(session.exec(&program, None, |_, _| {}), async {
         tokio::time::sleep(Duration::from_millis(200)).await;

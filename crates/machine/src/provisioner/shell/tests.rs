@@ -30,7 +30,7 @@ const STATUS: fn(i32) -> Cause = |code| Cause::Exit(ExitStatus::Exited(code));
 
 #[tokio::test]
 async fn elements_are_one_script() {
-    let Some((guest, mut session)) = ProcessGuest::start().await else { return };
+    let (guest, mut session) = ProcessGuest::start().await;
     let step = inline(&[
         "# a comment",
         "",
@@ -64,7 +64,7 @@ async fn elements_are_one_script() {
 
 #[tokio::test]
 async fn a_failing_element_is_named() {
-    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let (_guest, mut session) = ProcessGuest::start().await;
     let failed = failure(&mut session, &inline(&["echo a", "echo b >&2; exit 7", "echo c"])).await;
     assert_eq!(failed.line, Some((1, "echo b >&2; exit 7".to_owned())));
     assert_eq!(
@@ -102,7 +102,7 @@ async fn a_failing_element_is_named() {
 
 #[tokio::test]
 async fn a_step_that_takes_too_long_says_where_it_was() {
-    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let (_guest, mut session) = ProcessGuest::start().await;
     let mut step = inline(&["echo a", "while :; do sleep 0.05; done", "echo c"]);
     step.timeout = Some(Duration::from_millis(700));
     let failed = failure(&mut session, &step).await;
@@ -113,7 +113,7 @@ async fn a_step_that_takes_too_long_says_where_it_was() {
 
 #[tokio::test]
 async fn users_codes_and_environment() {
-    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let (_guest, mut session) = ProcessGuest::start().await;
     let mut step = inline(&["echo $SECRET $HOME", "ls -d ."]);
     step.user = Some("app".to_owned());
     step.working_directory = Some("/srv".to_owned());
@@ -134,7 +134,7 @@ async fn users_codes_and_environment() {
 
 #[tokio::test]
 async fn scripts_run_by_their_own_interpreter() {
-    let Some((_guest, mut session)) = ProcessGuest::start().await else { return };
+    let (_guest, mut session) = ProcessGuest::start().await;
     let host = tempfile::tempdir().unwrap();
     let script = |name: &str, text: &str| {
         let path = host.path().join(name);
