@@ -3,6 +3,8 @@
 mod build;
 mod death;
 mod failures;
+mod formats;
+mod roots;
 
 use anyhow::Result;
 use kiln_testkit::{Kiln, TinyBase, tiny_base};
@@ -13,11 +15,16 @@ fn world() -> Result<Kiln> {
     Kiln::new(env!("CARGO_BIN_EXE_kiln"))
 }
 
-/// Returns the tiny base, from packages that are kept between runs.
+/// Returns the folder where packages and bases are kept between runs.
 #[expect(clippy::disallowed_methods, reason = "tests take their cache's place from the environment")]
-fn tiny() -> Result<TinyBase> {
+fn cache() -> Result<PathBuf> {
     let kept = std::env::var_os("KILN_TEST_CACHE").map(PathBuf::from);
     let cache = kept.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
     fs_err::create_dir_all(&cache)?;
-    tiny_base(&cache)
+    Ok(cache)
+}
+
+/// Returns the tiny base.
+fn tiny() -> Result<TinyBase> {
+    tiny_base(&cache()?)
 }

@@ -1,0 +1,68 @@
+//! Where the root lies: a GPT or MBR partition, the whole disk; with a kernel of its own or without.
+
+use crate::{cache, world};
+use anyhow::{Context, Result};
+use kiln_testkit::{Kiln, Run, Variant, tiny_base_variant, tiny_template, tool};
+
+/// The first line goes into the template's last table, `[machine]`.
+const STEP: &str = r#"network = "none"
+
+[[provisioner]]
+type = "shell"
+inline = ["uname -r > /kernel", "test -e /etc/os-release"]
+
+[[export]]
+format = "raw"
+path = "dist/out.raw"
+"#;
+
+fn build(kiln: &Kiln, variant: Variant) -> Result<Run> {
+    let base = tiny_base_variant(&cache()?, variant)?;
+    let folder = kiln.world.template("tiny", &tiny_template(&base, STEP))?;
+    kiln.run(&["build", folder.to_str().context("a path")?])
+}
+
+/// Reads a file of the export's root, which starts at this byte.
+fn read(kiln: &Kiln, path: &str, offset: u64) -> Result<String> {
+    let raw = kiln.world.path().join("templates/tiny/dist/out.raw");
+    tool("debugfs", &["-R", &format!("cat {path}"), &format!("{}?offset={offset}", raw.display())])
+}
+
+#[test]
+fn on_an_mbr_partition() -> Result<()> {
+    let kiln = world()?;
+    let run = build(&kiln, Variant::Mbr)?;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let raw = kiln.world.path().join("templates/tiny/dist/out.raw");
+    let layout = tool("sfdisk", &["--json", raw.to_str().context("a path")?])?;
+    let layout: serde_json::Value = serde_json::from_str(&layout)?;
+    assert_eq!(layout["partitiontable"]["label"], "dos");
+    let start = layout["partitiontable"]["partitions"][0]["start"].as_u64().context("a start")?;
+    assert!(read(&kiln, "/kernel", start * 512)?.contains("amd64"));
+    Ok(())
+}
+
+#[test]
+fn on_the_whole_disk() -> Result<()> {
+    let kiln = world()?;
+    let run = build(&kiln, Variant::WholeDisk)?;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stderr.contains("the image's own"), "{}", run.stderr);
+    assert!(read(&kiln, "/kernel", 0)?.contains("amd64"));
+    Ok(())
+}
+
+#[test]
+fn without_a_kernel_the_fallback_is_asked_for_and_then_used() -> Result<()> {
+    let kiln = world()?;
+    let run = build(&kiln, Variant::WholeDiskNoKernel)?;
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.stderr.ends_with("hint: kiln doctor --fix\n"), "{}", run.stderr);
+    let doctor = kiln.run(&["doctor", "--fix"])?;
+    assert_eq!(doctor.code, Some(0), "{doctor:?}");
+    let run = build(&kiln, Variant::WholeDiskNoKernel)?;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stderr.contains("the fallback"), "{}", run.stderr);
+    assert!(read(&kiln, "/kernel", 0)?.contains("amd64"));
+    Ok(())
+}
