@@ -55,7 +55,7 @@ fn print_next(kiln: &str, build: &Value) -> Result<()> {
     println!("  {kiln} image show {image}");
     println!(
         "  qemu-system-x86_64 -m 1024 -nographic -snapshot -drive file={disk},format=qcow2,if=virtio \\\n    \
-         -nic user,model=virtio,hostfwd=tcp:127.0.0.1:8080-:80   # then open http://127.0.0.1:8080"
+         -nic user,model=virtio,hostfwd=tcp:127.0.0.1:8080-:80   # then open http://127.0.0.1:8080; Ctrl-A X ends it"
     );
     Ok(())
 }
