@@ -83,7 +83,7 @@ impl Kiln {
     /// # Errors
     /// When apt cannot fetch it.
     pub async fn fetch_kernel(&self, events: &Events) -> Result<String, Error> {
-        let (kernels, events) = (self.home.kernels(), events.clone());
+        let (kernels, events) = (self.home.cache(), events.clone());
         let fetch = move || kiln_disk::fetch_kernel(&kernels, &mut |line| events.output(line));
         let tree = tokio::task::spawn_blocking(fetch).await.map_err(Error::Task)??;
         Ok(tree.version().to_owned())
@@ -144,7 +144,7 @@ fn program_check(folders: &[PathBuf], program: &Program) -> Check {
 
 fn kernel_check(home: &Home) -> Check {
     let name = "fallback kernel";
-    match kiln_disk::cached_kernels(&home.kernels()) {
+    match kiln_disk::cached_kernels(&home.cache()) {
         Ok(kernels) if !kernels.is_empty() => {
             Check { name, state: CheckState::Ok, finding: kernels[0].version().to_owned(), fix: None }
         }

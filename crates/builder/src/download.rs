@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! cache/downloads/<digest>-<name>.part    what has come so far; a later run goes on from there
+//! cache/downloads/<digest>-<name>.lock    held by whoever fetches it
 //! cache/downloads/<digest>-<name>         verified, never changed once there
 //! ```
 
-use crate::{Error, Events, cancel::Cancel, checksum::Expected};
+use crate::{Error, Events, cancel::Cancel, checksum::Expected, lock::Lock};
 use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -63,6 +64,8 @@ impl Downloader {
         cancel: &Cancel,
     ) -> Result<PathBuf, Error> {
         let target = folder.join(format!("{}-{}", &expected.hex()[..16], file_name(url)));
+        // Two builds may want the same file: one fetches it, the other waits and finds it.
+        let _fetching = Lock::wait(&target.with_added_extension("lock"))?;
         if target.exists() {
             return Ok(target);
         }

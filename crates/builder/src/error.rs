@@ -70,6 +70,14 @@ pub enum Error {
         /// The newest version known.
         known: u32,
     },
+    /// The home cannot be made.
+    #[error("the home {} cannot be made", path.display())]
+    NoHome {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A new build's folder is locked by someone else, which cannot be while the home is locked.
     #[error("{} is in use", path.display())]
     HomeBusy {
@@ -150,12 +158,6 @@ pub enum Error {
     NoRootSnapshot {
         /// The image.
         image: ImageId,
-    },
-    /// The disk for the build's files is full.
-    #[error("no space left on the disk that holds {}", path.display())]
-    DiskFull {
-        /// A file or folder on that disk.
-        path: PathBuf,
     },
     /// The image names no kernel that the appliance can use, and none is in the cache.
     #[error("the image holds no kernel, and no fallback kernel is in the cache")]

@@ -15,6 +15,7 @@ use crate::{Error, lock::Lock};
 use serde::{Deserialize, Serialize};
 use std::{
     io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -39,7 +40,12 @@ impl Home {
     /// # Errors
     /// When the folder cannot be made or was written by a newer version.
     pub fn open(root: &Path) -> Result<Self, Error> {
-        fs_err::create_dir_all(root)?;
+        // Images hold whatever was put into them: they are their owner's alone, unless a home that is there says else.
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root)
+            .map_err(|source| Error::NoHome { path: root.to_owned(), source })?;
         let root = fs_err::canonicalize(root)?;
         let home = Self { root };
         let record = home.root.join("home.json");
@@ -81,10 +87,10 @@ impl Home {
         self.root.join("cache/bases")
     }
 
-    /// Returns the folder of fallback kernels.
+    /// Returns the folder of everything that can be made again; `kiln_disk` keeps its `kernels/` there.
     #[must_use]
-    pub fn kernels(&self) -> PathBuf {
-        self.root.join("cache/kernels")
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
     }
 
     /// Returns the file of the lock of this name.

@@ -40,7 +40,9 @@ impl KeyMaker {
 
     /// Adds the content of a file or folder: names, modes, links and every byte.
     pub(crate) fn tree(&mut self, label: &str, path: &Path) -> Result<(), Error> {
-        self.part(label, tree_digest(path)?.as_bytes());
+        // The path itself may be a link: what it leads to is what a guest gets. Links further down are kept as links.
+        let path = fs_err::canonicalize(path)?;
+        self.part(label, tree_digest(&path)?.as_bytes());
         Ok(())
     }
 
@@ -99,6 +101,22 @@ mod tests {
             "df6b075a3b6f71c900f346dbbfbdc1b3d455d929c2617e95bbb33906d8cde4e3",
             "keys are kept between runs: change EPOCH together with this digest"
         );
+    }
+
+    #[test]
+    fn a_path_that_is_a_link_stands_for_what_it_leads_to() {
+        let world = tempfile::tempdir().unwrap();
+        let (file, link) = (world.path().join("file"), world.path().join("link"));
+        fs_err::write(&file, b"1").unwrap();
+        symlink("file", &link).unwrap();
+        let key = || {
+            let mut maker = KeyMaker::new("test");
+            maker.tree("source", &link).unwrap();
+            maker.finish()
+        };
+        let old = key();
+        fs_err::write(&file, b"2").unwrap();
+        assert_ne!(key(), old);
     }
 
     #[test]

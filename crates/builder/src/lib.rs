@@ -18,6 +18,7 @@ mod error;
 mod events;
 mod exports;
 mod home;
+mod kernel;
 mod key;
 mod kiln;
 mod lock;

@@ -1,7 +1,7 @@
 //! The machine of a build: the appliance on an overlay of the base, and the steps in it.
 
-use crate::{Error, Events, Kiln, Phase, base::Base, home::BuildFolder, provision, request::Loaded};
-use kiln_disk::{KernelTree, Root, cached_kernels, find_kernel, find_root};
+use crate::{Error, Events, Kiln, Phase, base::Base, home::BuildFolder, kernel, provision, request::Loaded};
+use kiln_disk::{Root, find_root};
 use kiln_machine::{
     Choice, Death, KvmFacts, Qemu, Rung, Running, Wanted,
     appliance::{self, ModuleFile},
@@ -13,7 +13,7 @@ use kiln_machine::{
     config::{self, Accelerator, Boot, MachineConfig},
     start,
 };
-use kiln_template::Template;
+use kiln_template::{Machine, Template};
 use kiln_types::Timestamp;
 use std::{
     path::{Path, PathBuf},
@@ -100,9 +100,9 @@ impl Kiln {
 
     /// Makes the kernel and the initramfs of the appliance, and finds what it has to mount.
     async fn appliance(&self, base: &Base, template: &Template, folder: &Path) -> Result<Appliance, Error> {
-        let (disk, kernels, folder) = (base.disk.clone(), self.home.kernels(), folder.to_owned());
-        let given = template.machine.kernel.as_ref().map(|path| path.path.clone());
-        let work = move || make_appliance(&disk, given.as_deref(), &kernels, &folder);
+        let (disk, kernels, folder) = (base.disk.clone(), self.home.cache(), folder.to_owned());
+        let machine = template.machine.clone();
+        let work = move || make_appliance(&machine, &disk, &kernels, &folder);
         tokio::task::spawn_blocking(work).await.map_err(Error::Task)?
     }
 }
@@ -174,35 +174,20 @@ async fn shut_down(mut session: AgentSession, running: Running, events: &Events)
     Ok(())
 }
 
-fn make_appliance(
-    disk: &Path,
-    given: Option<&Path>,
-    kernels: &Path,
-    folder: &Path,
-) -> Result<Appliance, Error> {
+fn make_appliance(machine: &Machine, disk: &Path, kernels: &Path, folder: &Path) -> Result<Appliance, Error> {
     let root = find_root(disk)?;
-    let (tree, whose) = kernel_tree(disk, &root, kernels)?;
-    let kernel = folder.join("kernel");
-    match given {
-        Some(given) => drop(fs_err::copy(given, &kernel)?),
-        None => fs_err::write(&kernel, tree.read_vmlinuz()?)?,
-    }
-    let modules = tree.modules(appliance::WANTED_MODULES)?;
-    let files: Vec<_> =
-        modules.iter().map(|module| ModuleFile { name: &module.name, bytes: &module.bytes }).collect();
-    let initrd = folder.join("initramfs");
-    fs_err::write(&initrd, appliance::initramfs(appliance::agent_program()?, &files)?)?;
-    let described = format!("kernel: {} ({whose})", tree.version());
-    Ok(Appliance { kernel, initrd, mounts: mounts(&root), described })
-}
-
-/// Takes the image's own kernel, so that `uname -r` is right inside; else a fallback from the cache.
-fn kernel_tree(disk: &Path, root: &Root, kernels: &Path) -> Result<(KernelTree, &'static str), Error> {
-    if let Some(tree) = find_kernel(disk, root)? {
-        return Ok((tree, "the image's own"));
-    }
-    let fallback = cached_kernels(kernels)?.into_iter().next().ok_or(Error::NoKernel)?;
-    Ok((fallback, "the fallback: the image holds none"))
+    let chosen = kernel::choose(machine, disk, &root, kernels)?;
+    let (kernel, initrd) = (folder.join("kernel"), folder.join("initramfs"));
+    fs_err::write(&kernel, &chosen.vmlinuz)?;
+    let modules = chosen.modules.iter().map(|module| ModuleFile { name: &module.name, bytes: &module.bytes });
+    let archive = appliance::initramfs(appliance::agent_program()?, &modules.collect::<Vec<_>>())?;
+    fs_err::write(&initrd, [chosen.initrd, archive].concat())?;
+    Ok(Appliance {
+        kernel,
+        initrd,
+        mounts: mounts(&root),
+        described: format!("kernel: {}", chosen.described),
+    })
 }
 
 fn mounts(root: &Root) -> Vec<Mount> {

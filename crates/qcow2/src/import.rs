@@ -21,7 +21,7 @@ pub(crate) const STAGED_PREFIX: &str = ".kiln-staged-";
 /// that opens the disk sees the same size. `progress` gets bytes of the volume that are done, and all of them.
 ///
 /// # Errors
-/// What [`gate`] refuses; [`Error::QemuImgMissing`], [`Error::QemuImg`], [`Error::DiskFull`], or when files cannot be
+/// What [`gate()`] refuses; [`Error::QemuImgMissing`], [`Error::QemuImg`], [`Error::DiskFull`], or when files cannot be
 /// read or written.
 pub fn import(
     path: &Path,

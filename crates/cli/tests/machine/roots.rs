@@ -64,5 +64,19 @@ fn without_a_kernel_the_fallback_is_asked_for_and_then_used() -> Result<()> {
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.stderr.contains("the fallback"), "{}", run.stderr);
     assert!(read(&kiln, "/kernel", 0)?.contains("amd64"));
+    with_a_kernel_of_the_templates(&kiln)
+}
+
+/// The same kernel, named by its file; its modules are found by its version.
+fn with_a_kernel_of_the_templates(kiln: &Kiln) -> Result<()> {
+    let kernels = kiln.world.home().join("cache/kernels");
+    let folder = fs_err::read_dir(&kernels)?.next().context("a kernel")??.path();
+    let version = folder.file_name().context("a version")?.to_string_lossy().into_owned();
+    let base = tiny_base_variant(&cache()?, Variant::WholeDiskNoKernel)?;
+    let kernel = format!("kernel = \"{}/boot/vmlinuz-{version}\"\n{STEP}", folder.display());
+    let template = kiln.world.template("named", &tiny_template(&base, &kernel))?;
+    let run = kiln.run(&["build", template.to_str().context("a path")?, "--new"])?;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stderr.contains("(the template's)"), "{}", run.stderr);
     Ok(())
 }
