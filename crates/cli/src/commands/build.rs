@@ -34,7 +34,8 @@ fn summary(built: &Built) -> String {
         "unchanged: nothing that this image depends on is different".to_owned()
     } else {
         let took = std::time::Duration::from_secs_f64(built.seconds.max(0.0));
-        format!("{} steps run, {} cached, in {}", built.steps_run, built.steps_cached, seconds(took))
+        let steps = if built.steps_run == 1 { "step" } else { "steps" };
+        format!("{} {steps} run, {} cached, in {}", built.steps_run, built.steps_cached, seconds(took))
     };
     writeln!(out, "{}  {}\n  {what}", built.image_id, built.name).expect("a string takes what is written");
     for exported in &built.exports {

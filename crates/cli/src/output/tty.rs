@@ -2,7 +2,7 @@
 
 use super::{plain::how_far, seconds, tail::Tail};
 use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_builder::{Event, Events, Outcome};
 use std::{sync::Mutex, time::Duration};
 
@@ -12,7 +12,11 @@ const TAIL_LINES: usize = 6;
 /// Draws events on standard error.
 #[derive(Debug)]
 pub(crate) struct Tty {
-    bar: ProgressBar,
+    screen: MultiProgress,
+    /// The running phase.
+    head: ProgressBar,
+    /// Its last lines, a bar each: one bar of several lines is not drawn right.
+    lines: Vec<ProgressBar>,
     tail: Tail,
     phase: String,
 }
@@ -29,55 +33,73 @@ impl Tty {
     }
 
     fn new() -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{spinner} {prefix} {elapsed:.dim}{msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        Self { bar, tail: Tail::new(TAIL_LINES), phase: String::new() }
+        Self {
+            screen: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+            head: ProgressBar::hidden(),
+            lines: Vec::new(),
+            tail: Tail::new(TAIL_LINES),
+            phase: String::new(),
+        }
     }
 
     fn show(&mut self, event: &Event) {
         match event {
             Event::BuildStarted { template } => self.scroll(&format!("building {template}")),
-            Event::PhaseStarted(phase) => {
-                self.phase = phase.to_string();
-                self.tail.clear();
-                self.bar.reset();
-                self.bar.enable_steady_tick(Duration::from_millis(120));
-                self.bar.set_prefix(self.phase.clone());
-                self.draw_tail();
-            }
+            Event::PhaseStarted(phase) => self.begin(phase.to_string()),
             Event::Output(line) => {
                 self.tail.push(line);
                 self.draw_tail();
             }
             Event::Progress { done, total } => {
-                self.bar.set_prefix(format!("{}  {}", self.phase, how_far(*done, *total)));
+                self.head.set_prefix(format!("{}  {}", self.phase, how_far(*done, *total)));
             }
             Event::Note(text) => self.scroll(&format!("  {text}")),
             Event::Warning(text) => {
                 self.scroll(&format!("  {} {text}", styled("warning:", AnsiColor::Yellow)));
             }
             Event::PhaseFinished { phase, outcome, took, detail } => {
-                self.bar.disable_steady_tick();
-                self.bar.set_message("");
+                self.end();
                 let word = match outcome {
                     Outcome::Done => styled("done  ", AnsiColor::Green),
                     Outcome::Cached => styled("cached", AnsiColor::Cyan),
                     Outcome::Failed => styled("failed", AnsiColor::Red),
                 };
                 self.scroll(format!("{word} {:>8}  {phase}  {detail}", seconds(*took)).trim_end());
-                self.bar.finish_and_clear();
             }
         }
     }
 
-    fn scroll(&self, line: &str) {
-        self.bar.suspend(|| anstream::eprintln!("{line}"));
+    fn begin(&mut self, phase: String) {
+        let style = ProgressStyle::with_template("{spinner} {prefix} {elapsed:.dim}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+        self.head = self.screen.add(ProgressBar::new_spinner().with_style(style).with_prefix(phase.clone()));
+        self.head.enable_steady_tick(Duration::from_millis(120));
+        self.phase = phase;
     }
 
-    fn draw_tail(&self) {
-        let lines = self.tail.lines(width().saturating_sub(5)).map(|line| format!("\n  | {line}"));
-        self.bar.set_message(lines.collect::<String>());
+    fn end(&mut self) {
+        for line in self.lines.drain(..) {
+            line.finish_and_clear();
+            self.screen.remove(&line);
+        }
+        self.tail.clear();
+        self.head.finish_and_clear();
+        self.screen.remove(&self.head);
+    }
+
+    fn scroll(&self, line: &str) {
+        self.screen.suspend(|| anstream::eprintln!("{line}"));
+    }
+
+    fn draw_tail(&mut self) {
+        for (number, line) in self.tail.lines(width().saturating_sub(5)).enumerate() {
+            if number == self.lines.len() {
+                let style = ProgressStyle::with_template("  | {msg}");
+                let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+                self.lines.push(self.screen.add(ProgressBar::new_spinner().with_style(style)));
+            }
+            self.lines[number].set_message(line);
+        }
     }
 }
 
