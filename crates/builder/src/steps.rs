@@ -3,7 +3,7 @@
 use crate::{Error, Events, Kiln, Phase, base::Base, home::BuildFolder, kernel, provision, request::Loaded};
 use kiln_disk::{Root, find_root};
 use kiln_machine::{
-    Choice, Death, KvmFacts, Qemu, Rung, Running, Wanted,
+    Cause, Choice, Death, KvmFacts, Qemu, Rung, Running, Wanted,
     appliance::{self, ModuleFile},
     choose,
     communicator::{
@@ -31,6 +31,10 @@ const OFF_WITHIN: Duration = Duration::from_secs(30);
 
 /// QEMU's end is known a moment after the connection broke.
 const DEATH_WITHIN: Duration = Duration::from_secs(2);
+
+/// QEMU 10 under TCG with several processors now and then fails an assertion of its own while a guest sets up its PCI
+/// devices (`iotlb_to_section`). No step has run by then, so that starting once more loses nothing.
+const MOST_STARTS: u32 = 3;
 
 /// Random bytes of the host that the guest's generator starts from.
 const ENTROPY: usize = 64;
@@ -69,8 +73,8 @@ impl Kiln {
     ) -> Result<Finished, Error> {
         let qemu = Qemu::find(&self.programs)?;
         let overlay = folder.path().join("overlay.qcow2");
-        qemu.create_overlay(&overlay, base.record.size)?;
         if loaded.template.provisioners.is_empty() {
+            qemu.create_overlay(&overlay, base.record.size)?;
             return Ok(Finished { overlay });
         }
         let phase = events.begin(Phase::Machine);
@@ -79,15 +83,21 @@ impl Kiln {
         let choice = choose(wanted(&loaded.template), &KvmFacts::of_this_host());
         events.note(format!("accelerator: {}", choice.reason));
         let config = machine_config(&loaded.template, &appliance, &choice, base, &overlay, folder.path());
-        let mut running = start(&qemu, &self.supervisor, &config, &choice).await?;
+        let mut starts = 1;
+        let (running, mut session) = loop {
+            // Each start on a new overlay: mounting the last one may have written to it.
+            qemu.create_overlay(&overlay, base.record.size)?;
+            match self.start_once(&qemu, &config, &choice, &appliance.mounts, &loaded.template).await {
+                Err(error) if starts < MOST_STARTS && is_crash_of_qemu(&error) => {
+                    events.warning(format!("QEMU crashed at its start; starting it again: {error}"));
+                    starts += 1;
+                }
+                result => break result?,
+            }
+        };
         if let Some(why) = running.fallback() {
             events.warning(format!("KVM did not work ({why}); TCG runs the guest now"));
         }
-        let stream = running.take_agent().ok_or(Error::NoAgentPort)?;
-        let session = AgentSession::connect(stream, AGENT_WITHIN);
-        let mut session = alive(&running, session).await?;
-        let prepare = prepare(&mut session, &appliance.mounts, &loaded.template);
-        alive(&running, bounded("preparing the guest's root", prepare)).await?;
         phase.done(format!(
             "kernel {}, up {:.1}s after its start",
             session.guest().kernel,
@@ -98,6 +108,23 @@ impl Kiln {
         Ok(Finished { overlay })
     }
 
+    /// Starts the machine and prepares the guest's root for steps.
+    async fn start_once(
+        &self,
+        qemu: &Qemu,
+        config: &MachineConfig,
+        choice: &Choice,
+        mounts: &[Mount],
+        template: &Template,
+    ) -> Result<(Running, AgentSession), Error> {
+        let mut running = start(qemu, &self.supervisor, config, choice).await?;
+        let stream = running.take_agent().ok_or(Error::NoAgentPort)?;
+        let mut session = alive(&running, AgentSession::connect(stream, AGENT_WITHIN)).await?;
+        let prepare = prepare(&mut session, mounts, template);
+        alive(&running, bounded("preparing the guest's root", prepare)).await?;
+        Ok((running, session))
+    }
+
     /// Makes the kernel and the initramfs of the appliance, and finds what it has to mount.
     async fn appliance(&self, base: &Base, template: &Template, folder: &Path) -> Result<Appliance, Error> {
         let (disk, kernels, folder) = (base.disk.clone(), self.home.cache(), folder.to_owned());
@@ -105,6 +132,14 @@ impl Kiln {
         let work = move || make_appliance(&machine, &disk, &kernels, &folder);
         tokio::task::spawn_blocking(work).await.map_err(Error::Task)?
     }
+}
+
+/// Says whether QEMU itself crashed: aborted, or broke a rule of memory.
+fn is_crash_of_qemu(error: &Error) -> bool {
+    const SIGABRT: i32 = 6;
+    const SIGSEGV: i32 = 11;
+    let Error::Machine(kiln_machine::Error::Died(death)) = error else { return false };
+    matches!(death.cause, Cause::Killed(SIGABRT | SIGSEGV))
 }
 
 /// Waits for work in a guest, or for the guest's death, which says more than the broken connection that comes of it.

@@ -60,6 +60,26 @@ fn a_killed_qemu_is_noticed_within_a_second() -> Result<()> {
 }
 
 #[test]
+fn a_qemu_that_crashes_at_its_start_is_started_again() -> Result<()> {
+    let (kiln, folder) = world()?;
+    let mut build = start(&kiln, &folder, "0")?;
+    build.wait_for("accelerator: ")?;
+    let begun = Instant::now();
+    let pid = loop {
+        match kiln.qemu() {
+            Ok(pid) => break pid,
+            Err(error) if begun.elapsed() > LONG => return Err(error),
+            Err(_not_yet) => sleep(Duration::from_millis(20)),
+        }
+    };
+    send(pid, Signal::ABORT)?;
+    let (code, log) = build.end()?;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("warning: QEMU crashed at its start"), "{log}");
+    Ok(())
+}
+
+#[test]
 fn a_guest_panic_is_told_with_the_consoles_last_lines() -> Result<()> {
     let kiln = crate::world()?;
     let panic = r#"
