@@ -18,7 +18,15 @@ pub(crate) fn run(install: bool) -> Result<()> {
     phases.check("tidy", tidy::run);
     let clippy = ["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
     phases.check("clippy", || succeed(&mut cargo(&clippy)));
-    let doc = ["doc", "--quiet", "--locked", "--workspace", "--no-deps", "--document-private-items"];
+    let doc = [
+        "doc",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--keep-going",
+        "--no-deps",
+        "--document-private-items",
+    ];
     phases.check("doc", || succeed(cargo(&doc).env("RUSTDOCFLAGS", "-D warnings")));
     let build = ["test", "--quiet", "--locked", "--workspace", "--no-run"];
     phases.part("build", || succeed(&mut cargo(&build)))?;
