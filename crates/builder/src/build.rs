@@ -173,6 +173,7 @@ impl Kiln {
             base: Some(base.record.source.clone()),
             lineage: Vec::new(),
             layers: std::iter::once(base.record.content).chain(steps).collect(),
+            ..ImageKiln::default()
         };
         let root = template.image.root_device_name.clone();
         let new = NewImage {
@@ -183,6 +184,7 @@ impl Kiln {
             root_device_name: root.clone(),
             mappings: vec![NewMapping::from_snapshot(root, snapshot)],
             boot_mode: None,
+            tpm_support: None,
             tags: tags(loaded),
             kiln,
         };

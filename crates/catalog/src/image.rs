@@ -5,6 +5,7 @@ use kiln_types::{
     AccountId, Architecture, DeviceName, Digest, ImageId, ImageName, RootDeviceType, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The state of an image, with what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +68,14 @@ pub enum BootMode {
     UefiPreferred,
 }
 
+/// The TPM that an image is launched with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TpmSupport {
+    /// TPM 2.0.
+    #[serde(rename = "v2.0")]
+    V2_0,
+}
+
 /// How an image is virtualised. Kiln knows one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -113,6 +122,9 @@ pub struct Image {
     /// How it boots, where it cannot do both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_mode: Option<BootMode>,
+    /// `v2.0` where it is launched with a TPM.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tpm_support: Option<TpmSupport>,
     /// Always true: kept for scripts.
     pub ena_support: bool,
     /// EC2's `xen`, which it answers for every image.
@@ -153,6 +165,12 @@ pub struct ImageKiln {
     /// The cache keys of the base and each step, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Digest>,
+    /// The UEFI variables that the image's machine ended with: zstd, then base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uefi_data: Option<String>,
+    /// The state that the TPM of the image's machine ended with, by file: zstd, then base64.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tpm_data: BTreeMap<String, String>,
 }
 
 /// The answer of DescribeImages.

@@ -18,7 +18,9 @@ mod resolve;
 
 pub use catalog::{Catalog, ImageQuery};
 pub use error::Error;
-pub use image::{BootMode, DescribeImages, Image, ImageKiln, ImageState, StateReason, VirtualizationType};
+pub use image::{
+    BootMode, DescribeImages, Image, ImageKiln, ImageState, StateReason, TpmSupport, VirtualizationType,
+};
 pub use kiln_store::Tag;
 pub use mapping::{BlockDevice, BlockDeviceMapping, EbsBlockDevice, VolumeType};
 pub use new_image::{NewBlockDevice, NewEbs, NewImage, NewMapping};

@@ -1,6 +1,6 @@
 //! What a registration asks for.
 
-use crate::{BootMode, ImageKiln, Tag, VolumeType};
+use crate::{BootMode, ImageKiln, Tag, TpmSupport, VolumeType};
 use kiln_types::{AccountId, Architecture, DeviceName, ImageName, SnapshotId};
 
 /// An image to be registered.
@@ -20,6 +20,8 @@ pub struct NewImage {
     pub mappings: Vec<NewMapping>,
     /// How it boots, where it cannot do both.
     pub boot_mode: Option<BootMode>,
+    /// The TPM that it is launched with.
+    pub tpm_support: Option<TpmSupport>,
     /// Tags.
     pub tags: Vec<Tag>,
     /// What Kiln knows of its making.

@@ -30,6 +30,7 @@ impl Image {
             block_device_mappings: Vec::new(),
             virtualization_type: VirtualizationType::Hvm,
             boot_mode: None,
+            tpm_support: None,
             ena_support: true,
             hypervisor: "xen".to_owned(),
             platform_details: "Linux/UNIX".to_owned(),
@@ -72,6 +73,7 @@ pub(crate) async fn resolve(
         root_device_name: new.root_device_name,
         block_device_mappings: mappings,
         boot_mode: new.boot_mode,
+        tpm_support: new.tpm_support,
         tags: new.tags,
         kiln: new.kiln,
         ..Image::empty(id, new.name, new.owner, state)

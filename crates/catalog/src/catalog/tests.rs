@@ -61,6 +61,7 @@ fn new(text: &str, snapshot: SnapshotId) -> NewImage {
         root_device_name: DeviceName::root(),
         mappings: vec![NewMapping::from_snapshot(DeviceName::root(), snapshot)],
         boot_mode: None,
+        tpm_support: None,
         tags: vec![Tag { key: "Role".to_owned(), value: "web".to_owned() }],
         kiln: ImageKiln { template: Some("debian-web".to_owned()), ..ImageKiln::default() },
     }
