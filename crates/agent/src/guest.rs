@@ -18,10 +18,12 @@ mod kernel;
 mod mounts;
 mod network;
 mod outbox;
+mod output;
 mod reaper;
 mod session;
 mod sweep;
 mod system;
+mod terminal;
 mod transients;
 mod upload;
 

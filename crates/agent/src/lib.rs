@@ -7,5 +7,5 @@ pub mod guest;
 mod model;
 pub mod protocol;
 
-pub use model::{Device, Exec, ExitStatus, Guest, Mount, Network, Setup, Stream};
+pub use model::{Device, Exec, ExitStatus, Guest, Mount, Network, Setup, Stream, TerminalSize};
 pub use protocol::{PORT, ProtocolError};

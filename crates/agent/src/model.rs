@@ -22,6 +22,8 @@ pub struct Mount {
     pub path: String,
     /// Mounts it for reading only.
     pub read_only: bool,
+    /// Grows the file system to the size of its device, once it is mounted. ext4, XFS and btrfs can.
+    pub grow: bool,
 }
 
 /// What the chroot gets beside the image's own files. None of it stays in the image.
@@ -35,14 +37,23 @@ pub struct Setup {
     pub unix_time: u64,
     /// Random bytes of the host for the kernel's generator; at most 512.
     pub entropy: Vec<u8>,
+    /// Variables that every program gets, below its own: proxies of the host.
+    pub environment: Vec<(String, String)>,
+    /// Certificates (PEM) of authorities that programs trust beside the image's own.
+    pub ca_certificates: Option<Vec<u8>>,
+    /// Runs every program under the 32-bit personality: `uname -m` says `i686`.
+    pub personality_32bit: bool,
 }
 
 impl std::fmt::Debug for Setup {
+    /// Names variables without their values: a proxy's address may hold a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Setup")
             .field("network", &self.network)
             .field("hostname", &self.hostname)
             .field("unix_time", &self.unix_time)
+            .field("environment", &names(&self.environment))
+            .field("personality_32bit", &self.personality_32bit)
             .finish_non_exhaustive()
     }
 }
@@ -77,19 +88,35 @@ pub struct Exec {
     pub working_directory: Option<String>,
     /// A name or a number of the image's, with a group perhaps: `app`, `1000`, `app:www-data`. `None` is root.
     pub user: Option<String>,
+    /// Gives it a terminal of this size: it reads what the host sends, and all that it writes comes as its standard output.
+    /// `None` has no input, and two outputs.
+    pub terminal: Option<TerminalSize>,
 }
 
 impl std::fmt::Debug for Exec {
     /// Names variables without their values: they may be secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
         f.debug_struct("Exec")
             .field("argv", &self.argv)
-            .field("environment", &names)
+            .field("environment", &names(&self.environment))
             .field("working_directory", &self.working_directory)
             .field("user", &self.user)
+            .field("terminal", &self.terminal)
             .finish()
     }
+}
+
+fn names(environment: &[(String, String)]) -> Vec<&str> {
+    environment.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+/// The size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters of a line.
+    pub columns: u16,
 }
 
 /// How a program ended.

@@ -22,6 +22,8 @@
 //! 11 EndStep                     ->   129 Done | 130 Failed
 //! 12 Finish     trim             ->   129 Done | 130 Failed
 //! 13 PowerOff                    ->   the stream ends
+//! 14 Input      bytes            ->                                             id is the Exec's, which has a terminal
+//! 15 Resize     rows, columns    ->                                             likewise
 //!                                     130 Failed with id 0: the agent itself broke down
 //! ```
 //! A virtio-serial port holds a writer until the other side reads. So that the two never wait for each other, the agent's
@@ -43,7 +45,7 @@ pub use request::{EntryKind, Request, StepSignal};
 
 /// The version of the protocol; the two sides must agree. The agent rides inside `kiln`, so they differ only when a stale
 /// initramfs or a saved machine is used.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The name of the virtio-serial port that the agent listens on.
 pub const PORT: &str = "org.kiln.agent.0";

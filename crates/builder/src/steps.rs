@@ -193,7 +193,7 @@ async fn prepare(
         entropy.clear();
     }
     let unix_time = Timestamp::now().unix().try_into().unwrap_or_default();
-    session.set_up_chroot(&Setup { network, hostname: None, unix_time, entropy }).await
+    session.set_up_chroot(&Setup { network, unix_time, entropy, ..Setup::default() }).await
 }
 
 async fn shut_down(mut session: AgentSession, running: Running, events: &Events) -> Result<(), Error> {
@@ -232,6 +232,7 @@ fn mounts(root: &Root) -> Vec<Mount> {
         options: options.to_owned(),
         path: path.to_owned(),
         read_only: false,
+        grow: false,
     };
     let others = root.mounts.iter();
     let others =

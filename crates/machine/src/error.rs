@@ -1,6 +1,6 @@
 //! What can go wrong with a machine.
 
-use crate::{Cause, Death};
+use crate::{Cause, Death, communicator::AgentError};
 use std::{io, path::PathBuf, time::Duration};
 
 /// An operation on a machine that failed.
@@ -65,6 +65,12 @@ pub enum Error {
         /// The guest's port.
         guest_port: u16,
     },
+    /// A machine without a port for the agent was to be an appliance.
+    #[error("the machine has no port for the agent")]
+    NoAgentPort,
+    /// The agent did not answer as it must.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
     /// The machine died.
     #[error(transparent)]
     Died(#[from] Death),

@@ -18,6 +18,7 @@ mod qemu;
 mod qmp;
 mod running;
 mod supervisor;
+mod warm;
 mod watch;
 
 pub use accelerator::{Choice, KvmFacts, Wanted, choose};
@@ -30,3 +31,4 @@ pub use qemu::Qemu;
 pub use qmp::Qmp;
 pub use running::{Rung, Running};
 pub use supervisor::{Supervisor, supervise_main};
+pub use warm::{Appliance, Start, start_appliance};

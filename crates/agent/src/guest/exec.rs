@@ -1,4 +1,4 @@
-//! Running a program in the chroot, and passing on what it writes.
+//! Running a program in the chroot.
 
 use super::{
     accounts::Account,
@@ -6,35 +6,32 @@ use super::{
     failure::{Doing, Failure},
     lock,
     outbox::Outbox,
-    reaper::{Reaper, Running},
+    output::{Output, pass_on},
+    reaper::Reaper,
+    terminal::{Act, Terminal, attend},
 };
 use crate::{
-    model::{Exec, ExitStatus, Stream},
-    protocol::{CHUNK, Reply, StepSignal},
+    model::{Exec, ExitStatus, Stream, TerminalSize},
+    protocol::{Reply, StepSignal},
 };
 use rustix::{
-    event::{PollFd, PollFlags, poll},
-    io::{Errno, ioctl_fionbio},
     process::{Pid, Signal, kill_process_group},
     thread::{set_thread_gid, set_thread_groups, set_thread_uid},
 };
 use std::{
     collections::HashMap,
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::process::CommandExt,
-    },
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::PathBuf,
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
     thread,
 };
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// After a program's end its pipes are emptied up to here. A process that it left behind may write for ever.
-const LAST_OUTPUT: usize = 1 << 20;
 
 /// The programs that run now, by the id of their request. Clones share them.
 #[derive(Clone, Default)]
@@ -43,7 +40,13 @@ pub(crate) struct Programs {
     running: Arc<Mutex<HashMap<u32, Program>>>,
 }
 
-enum Program {
+struct Program {
+    stage: Stage,
+    /// What is done at its terminal goes here.
+    terminal: Sender<Act>,
+}
+
+enum Stage {
     /// Not started yet; a signal that came meanwhile.
     Starting(Option<StepSignal>),
     Running(Pid),
@@ -56,10 +59,11 @@ impl Programs {
 
     /// Runs a program in a thread of its own that answers through `outbox`.
     pub(crate) fn start(&self, id: u32, exec: Exec, root: Option<PathBuf>, outbox: &Outbox) {
-        lock(&self.running).insert(id, Program::Starting(None));
+        let (terminal, acts) = channel();
+        lock(&self.running).insert(id, Program { stage: Stage::Starting(None), terminal });
         let (programs, outbox) = (self.clone(), outbox.clone());
         thread::spawn(move || {
-            let ended = chroot::enter(root.as_deref()).and_then(|()| programs.run(id, &exec, &outbox));
+            let ended = chroot::enter(root.as_deref()).and_then(|()| programs.run(id, &exec, acts, &outbox));
             lock(&programs.running).remove(&id);
             outbox.send(id, &ended.map_or_else(|e| Reply::Failed(e.to_string()), Reply::Exited));
         });
@@ -67,10 +71,26 @@ impl Programs {
 
     /// Sends a signal to a program and those it started. One that has ended by now is left alone.
     pub(crate) fn signal(&self, id: u32, signal: StepSignal) {
-        match lock(&self.running).get_mut(&id) {
-            Some(Program::Starting(pending)) => *pending = Some(signal),
-            Some(Program::Running(pid)) => send(*pid, signal),
+        match lock(&self.running).get_mut(&id).map(|program| &mut program.stage) {
+            Some(Stage::Starting(pending)) => *pending = Some(signal),
+            Some(Stage::Running(pid)) => send(*pid, signal),
             None => {}
+        }
+    }
+
+    /// Types at a program's terminal. One that has none, or has ended, takes nothing.
+    pub(crate) fn input(&self, id: u32, bytes: Vec<u8>) {
+        self.act(id, Act::Type(bytes));
+    }
+
+    /// Tells a program's terminal its size.
+    pub(crate) fn resize(&self, id: u32, size: TerminalSize) {
+        self.act(id, Act::Resize(size));
+    }
+
+    fn act(&self, id: u32, act: Act) {
+        if let Some(program) = lock(&self.running).get(&id) {
+            program.terminal.send(act).ok();
         }
     }
 
@@ -87,7 +107,7 @@ impl Programs {
         lock(&self.running).is_empty()
     }
 
-    fn run(&self, id: u32, exec: &Exec, outbox: &Outbox) -> Result<ExitStatus, Failure> {
+    fn run(&self, id: u32, exec: &Exec, acts: Receiver<Act>, outbox: &Outbox) -> Result<ExitStatus, Failure> {
         let program = exec.argv.first().ok_or_else(|| Failure::new("no program was named"))?;
         let account = Account::find(exec.user.as_deref())?;
         let folder = exec.working_directory.as_deref().unwrap_or("/");
@@ -97,15 +117,39 @@ impl Programs {
         command.envs([("PATH", PATH), ("HOME", &account.home), ("SHELL", &account.shell)]);
         command.envs([("USER", &account.name), ("LOGNAME", &account.name)]);
         command.envs(exec.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        become_user(&mut command, &account);
-        let running = self.reaper.spawn(&mut command).doing(|| format!("cannot run {program}"))?;
-        let started = lock(&self.running).insert(id, Program::Running(running.pid));
-        if let Some(Program::Starting(Some(signal))) = started {
+        let terminal = exec.terminal.map(|size| Terminal::open(size, &account)).transpose()?;
+        let what = || format!("cannot run {program}");
+        give_streams(&mut command, terminal.as_ref()).doing(what)?;
+        become_user(&mut command, &account, terminal.is_some());
+        let running = self.reaper.spawn(&mut command).doing(what)?;
+        if let Some(Program { stage, .. }) = lock(&self.running).get_mut(&id)
+            && let Stage::Starting(Some(signal)) = std::mem::replace(stage, Stage::Running(running.pid))
+        {
             send(running.pid, signal);
         }
-        pass_on(id, running, outbox).doing(|| format!("reading the output of {program}"))
+        let mut outputs = vec![
+            Output { stream: Stream::Stdout, from: running.stdout.map(OwnedFd::from) },
+            Output { stream: Stream::Stderr, from: running.stderr.map(OwnedFd::from) },
+        ];
+        // The command holds the program's end of its terminal.
+        drop(command);
+        if let Some(Terminal { ours, theirs }) = terminal {
+            drop(theirs);
+            attend(ours.try_clone().doing(what)?, acts);
+            outputs = vec![Output { stream: Stream::Stdout, from: Some(ours) }];
+        }
+        pass_on(id, &mut outputs, running.ending, outbox).doing(|| format!("reading the output of {program}"))
     }
+}
+
+/// Gives the program its terminal, or no input and two pipes.
+fn give_streams(command: &mut Command, terminal: Option<&Terminal>) -> io::Result<()> {
+    let Some(Terminal { theirs, .. }) = terminal else {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        return Ok(());
+    };
+    command.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs.try_clone()?);
+    Ok(())
 }
 
 fn send(group: Pid, signal: StepSignal) {
@@ -119,13 +163,16 @@ fn send(group: Pid, signal: StepSignal) {
 }
 
 /// Gives the program a session of its own and the user's rights, in this order: the last gives up the right to do the rest.
-fn become_user(command: &mut Command, account: &Account) {
+fn become_user(command: &mut Command, account: &Account, at_terminal: bool) {
     use rustix::fs::{Gid, Uid};
     let groups: Vec<Gid> = account.groups.iter().map(|group| Gid::from_raw(*group)).collect();
     let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
     let privileged = rustix::process::geteuid().is_root();
     let before = move || -> io::Result<()> {
         rustix::process::setsid()?;
+        if at_terminal {
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+        }
         if privileged {
             set_thread_groups(&groups)?;
             set_thread_gid(gid)?;
@@ -139,70 +186,4 @@ fn become_user(command: &mut Command, account: &Account) {
     unsafe {
         command.pre_exec(before);
     }
-}
-
-/// One of a program's outputs.
-struct Output {
-    stream: Stream,
-    pipe: Option<OwnedFd>,
-}
-
-impl Output {
-    /// Passes on what is there, at most one chunk; returns how much, 0 at its end.
-    fn pass_on(&mut self, id: u32, outbox: &Outbox) -> io::Result<usize> {
-        let Some(pipe) = &self.pipe else { return Ok(0) };
-        let mut bytes = vec![0; CHUNK];
-        match rustix::io::read(pipe, &mut bytes[..]) {
-            Ok(0) => {
-                self.pipe = None;
-                Ok(0)
-            }
-            Ok(count) => {
-                bytes.truncate(count);
-                outbox.send_bulk(id, &Reply::Output(self.stream, bytes));
-                Ok(count)
-            }
-            Err(Errno::INTR | Errno::AGAIN) => Ok(0),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// Passes on a program's output until the program itself ends: what it left running keeps its pipes open.
-fn pass_on(id: u32, running: Running, outbox: &Outbox) -> io::Result<ExitStatus> {
-    let mut ending = running.ending;
-    let mut outputs = [
-        Output { stream: Stream::Stdout, pipe: running.stdout.map(OwnedFd::from) },
-        Output { stream: Stream::Stderr, pipe: running.stderr.map(OwnedFd::from) },
-    ];
-    for pipe in outputs.iter().filter_map(|output| output.pipe.as_ref()) {
-        ioctl_fionbio(pipe, true)?;
-    }
-    loop {
-        let open: Vec<usize> = (0..outputs.len()).filter(|index| outputs[*index].pipe.is_some()).collect();
-        let pipes = open.iter().filter_map(|index| outputs[*index].pipe.as_ref());
-        let mut watched: Vec<PollFd<'_>> = pipes.map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect();
-        watched.push(PollFd::from_borrowed_fd(ending.0.as_fd(), PollFlags::IN));
-        match poll(&mut watched, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let ready: Vec<bool> = watched.iter().map(|watched| !watched.revents().is_empty()).collect();
-        if ready.last() == Some(&true) {
-            break;
-        }
-        for (index, _) in open.iter().zip(&ready).filter(|(_, ready)| **ready) {
-            outputs[*index].pass_on(id, outbox)?;
-        }
-    }
-    for output in &mut outputs {
-        let mut passed = 0;
-        while passed < LAST_OUTPUT {
-            match output.pass_on(id, outbox)? {
-                0 => break,
-                count => passed += count,
-            }
-        }
-    }
-    ending.status()
 }

@@ -81,6 +81,8 @@ impl Session<'_> {
                 self.uploads.remove(&id);
             }
             Request::Signal(signal) => self.system.programs.signal(id, signal),
+            Request::Input(bytes) => self.system.programs.input(id, bytes),
+            Request::Resize(size) => self.system.programs.resize(id, size),
             request => {
                 // The host gave up on an upload that it did not end.
                 self.uploads.clear();
@@ -107,6 +109,8 @@ impl Session<'_> {
             // Taken care of by the callers.
             Request::PowerOff
             | Request::Signal(_)
+            | Request::Input(_)
+            | Request::Resize(_)
             | Request::Entry { .. }
             | Request::Chunk(_)
             | Request::UploadEnd => Ok(()),

@@ -4,7 +4,7 @@ use super::{
     Frame, ProtocolError, VERSION,
     wire::{Reader, Writer},
 };
-use crate::model::{Device, Exec, Mount, Network, Setup};
+use crate::model::{Device, Exec, Mount, Network, Setup, TerminalSize};
 
 /// `KILN` in the order that it has on the wire.
 const MAGIC: u32 = u32::from_le_bytes(*b"KILN");
@@ -53,6 +53,10 @@ pub enum Request {
     },
     /// Switch off.
     PowerOff,
+    /// What is typed at the terminal of the program with this id.
+    Input(Vec<u8>),
+    /// The terminal of the program with this id has another size now.
+    Resize(TerminalSize),
 }
 
 /// What an entry of an upload is.
@@ -129,6 +133,11 @@ impl Request {
                 12
             }
             Self::PowerOff => 13,
+            Self::Input(bytes) => return Frame::encode(id, 14, bytes),
+            Self::Resize(size) => {
+                write_size(&mut w, *size);
+                15
+            }
         };
         Frame::encode(id, kind, &w.0)
     }
@@ -169,6 +178,8 @@ impl Request {
             11 => Self::EndStep,
             12 => Self::Finish { trim: r.bool()? },
             13 => Self::PowerOff,
+            14 => return Ok(Self::Input(frame.body)),
+            15 => Self::Resize(read_size(&mut r)?),
             kind => return Err(ProtocolError::UnknownKind(kind)),
         };
         r.end()?;
@@ -184,12 +195,20 @@ fn write_mount(w: &mut Writer, mount: &Mount) {
     w.text(&mount.device.serial).option(mount.device.partition, |w, number| {
         w.u32(number);
     });
-    w.text(&mount.filesystem).text(&mount.options).text(&mount.path).bool(mount.read_only);
+    w.text(&mount.filesystem).text(&mount.options).text(&mount.path);
+    w.bool(mount.read_only).bool(mount.grow);
 }
 
 fn read_mount(r: &mut Reader<'_>) -> Result<Mount, ProtocolError> {
     let device = Device { serial: r.text()?, partition: r.option(Reader::u32)? };
-    Ok(Mount { device, filesystem: r.text()?, options: r.text()?, path: r.text()?, read_only: r.bool()? })
+    Ok(Mount {
+        device,
+        filesystem: r.text()?,
+        options: r.text()?,
+        path: r.text()?,
+        read_only: r.bool()?,
+        grow: r.bool()?,
+    })
 }
 
 fn write_setup(w: &mut Writer, setup: &Setup) {
@@ -200,6 +219,11 @@ fn write_setup(w: &mut Writer, setup: &Setup) {
         w.0.extend_from_slice(&network.nameserver);
     });
     w.option(setup.hostname.as_deref(), write_text).u64(setup.unix_time).bytes(&setup.entropy);
+    write_environment(w, &setup.environment);
+    w.option(setup.ca_certificates.as_deref(), |w, bytes| {
+        w.bytes(bytes);
+    });
+    w.bool(setup.personality_32bit);
 }
 
 fn read_setup(r: &mut Reader<'_>) -> Result<Setup, ProtocolError> {
@@ -211,24 +235,50 @@ fn read_setup(r: &mut Reader<'_>) -> Result<Setup, ProtocolError> {
         }
         Ok(Network { address, prefix, gateway, nameserver })
     })?;
-    Ok(Setup { network, hostname: r.option(Reader::text)?, unix_time: r.u64()?, entropy: r.bytes()? })
+    Ok(Setup {
+        network,
+        hostname: r.option(Reader::text)?,
+        unix_time: r.u64()?,
+        entropy: r.bytes()?,
+        environment: read_environment(r)?,
+        ca_certificates: r.option(Reader::bytes)?,
+        personality_32bit: r.bool()?,
+    })
 }
 
 fn write_exec(w: &mut Writer, exec: &Exec) {
     w.list(&exec.argv, |w, text| write_text(w, text));
-    w.list(&exec.environment, |w, (name, value)| {
-        w.text(name).text(value);
-    });
+    write_environment(w, &exec.environment);
     w.option(exec.working_directory.as_deref(), write_text).option(exec.user.as_deref(), write_text);
+    w.option(exec.terminal, write_size);
 }
 
 fn read_exec(r: &mut Reader<'_>) -> Result<Exec, ProtocolError> {
     Ok(Exec {
         argv: r.list(Reader::text)?,
-        environment: r.list(|r| Ok((r.text()?, r.text()?)))?,
+        environment: read_environment(r)?,
         working_directory: r.option(Reader::text)?,
         user: r.option(Reader::text)?,
+        terminal: r.option(read_size)?,
     })
+}
+
+fn write_environment(w: &mut Writer, environment: &[(String, String)]) {
+    w.list(environment, |w, (name, value)| {
+        w.text(name).text(value);
+    });
+}
+
+fn read_environment(r: &mut Reader<'_>) -> Result<Vec<(String, String)>, ProtocolError> {
+    r.list(|r| Ok((r.text()?, r.text()?)))
+}
+
+fn write_size(w: &mut Writer, size: TerminalSize) {
+    w.u16(size.rows).u16(size.columns);
+}
+
+fn read_size(r: &mut Reader<'_>) -> Result<TerminalSize, ProtocolError> {
+    Ok(TerminalSize { rows: r.u16()?, columns: r.u16()? })
 }
 
 fn write_entry(w: &mut Writer, kind: &EntryKind) {

@@ -1,7 +1,7 @@
 //! Round trips, pinned bytes, and bytes that are not of the protocol.
 
 use super::*;
-use crate::model::{Device, Exec, ExitStatus, Guest, Mount, Network, Setup, Stream};
+use crate::model::{Device, Exec, ExitStatus, Guest, Mount, Network, Setup, Stream, TerminalSize};
 use std::time::Duration;
 
 fn requests() -> Vec<Request> {
@@ -14,6 +14,7 @@ fn requests() -> Vec<Request> {
                 options: String::new(),
                 path: "/".to_owned(),
                 read_only: false,
+                grow: true,
             },
             Mount {
                 device: Device { serial: "root".to_owned(), partition: None },
@@ -21,6 +22,7 @@ fn requests() -> Vec<Request> {
                 options: "umask=0077".to_owned(),
                 path: "/boot/efi".to_owned(),
                 read_only: true,
+                grow: false,
             },
         ]),
         Request::SetUp(Setup {
@@ -28,6 +30,9 @@ fn requests() -> Vec<Request> {
             hostname: Some("kiln".to_owned()),
             unix_time: 1 << 40,
             entropy: vec![1, 2, 3],
+            environment: vec![("http_proxy".to_owned(), "http://10.0.2.2:3128".to_owned())],
+            ca_certificates: Some(b"-----BEGIN CERTIFICATE-----".to_vec()),
+            personality_32bit: true,
         }),
         Request::SetUp(Setup::default()),
         Request::Exec(Exec {
@@ -35,6 +40,7 @@ fn requests() -> Vec<Request> {
             environment: vec![("A".to_owned(), "b=c".to_owned())],
             working_directory: Some("/srv".to_owned()),
             user: Some("app:www-data".to_owned()),
+            terminal: Some(TerminalSize { rows: 24, columns: 80 }),
         }),
         Request::Signal(StepSignal::Kill),
         Request::Upload { destination: "/srv/".to_owned(), name: Some("a".to_owned()), owner: None },
@@ -47,6 +53,8 @@ fn requests() -> Vec<Request> {
         Request::EndStep,
         Request::Finish { trim: true },
         Request::PowerOff,
+        Request::Input(b"ls\r".to_vec()),
+        Request::Resize(TerminalSize { rows: 50, columns: 132 }),
     ]
 }
 
@@ -84,7 +92,7 @@ fn everything_survives_the_way() {
 /// Any change here is a change of the protocol: raise `VERSION`.
 #[test]
 fn bytes_are_pinned() {
-    assert_eq!(Request::Hello.encode(1).unwrap(), b"\x06\0\0\0\x01\0\0\0\x01KILN\x01\0");
+    assert_eq!(Request::Hello.encode(1).unwrap(), b"\x06\0\0\0\x01\0\0\0\x01KILN\x02\0");
     let exit = Reply::Exited(ExitStatus::Signaled(9)).encode(0x0102_0304).unwrap();
     assert_eq!(exit, b"\x05\0\0\0\x04\x03\x02\x01\x83\x01\x09\0\0\0");
     let link = Request::Entry { path: "c".to_owned(), kind: EntryKind::Link("d".to_owned()) };
@@ -96,7 +104,7 @@ fn bytes_are_pinned() {
 fn damage_is_an_error() {
     for request in requests() {
         let whole = frame(&request.encode(1).unwrap());
-        if matches!(request, Request::Chunk(_)) {
+        if matches!(request, Request::Chunk(_) | Request::Input(_)) {
             continue;
         }
         for length in 0..whole.body.len() {

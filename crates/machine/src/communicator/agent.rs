@@ -8,14 +8,19 @@
 
 mod exec;
 mod link;
+mod shell;
 mod upload;
 
 use super::AgentError;
 use kiln_agent::protocol::{Reply, Request};
-pub use kiln_agent::{Device, Exec, ExitStatus, Guest, Mount, Network, Setup, Stream};
+pub use kiln_agent::{Device, Exec, ExitStatus, Guest, Mount, Network, Setup, Stream, TerminalSize};
 use link::{Link, unexpected};
 use std::{io::Write, path::Path, time::Duration};
-use tokio::net::UnixStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UnixStream,
+    sync::watch,
+};
 pub use upload::{Upload, UploadContent};
 
 /// A connection to the agent of one guest. One request at a time. A future may be dropped at any time: a program is then
@@ -81,6 +86,21 @@ impl AgentSession {
         on_output: impl FnMut(Stream, &[u8]) + Send,
     ) -> Result<ExitStatus, AgentError> {
         exec::exec(&mut self.link, exec, timeout, on_output).await
+    }
+
+    /// Runs a program at a terminal that a person talks to: what `input` gives is typed there, what the program writes
+    /// goes to `output`, and the terminal has the size that `size` tells. The environment's `TERM` is the caller's.
+    ///
+    /// # Errors
+    /// When it cannot be started, `output` takes nothing, or the connection ends.
+    pub async fn shell(
+        &mut self,
+        exec: &Exec,
+        input: impl AsyncRead + Unpin + Send,
+        output: impl AsyncWrite + Unpin + Send,
+        size: watch::Receiver<TerminalSize>,
+    ) -> Result<ExitStatus, AgentError> {
+        shell::shell(&mut self.link, exec, input, output, size).await
     }
 
     /// Puts a file or folder into the guest. Missing parents are made; each file appears whole under its name. What lies in

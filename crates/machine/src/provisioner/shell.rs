@@ -196,6 +196,7 @@ impl ShellStep {
             environment,
             working_directory: self.working_directory.clone(),
             user: self.user.clone(),
+            terminal: None,
         };
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let ended = session.exec(&exec, left, |stream, bytes| lines.take(stream, bytes)).await;

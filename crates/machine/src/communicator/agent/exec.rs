@@ -93,10 +93,10 @@ impl Patience {
 }
 
 /// Nobody waits for the program any more: it ends.
-struct KillOnDrop {
-    requests: Sender<Vec<u8>>,
-    id: u32,
-    running: bool,
+pub(super) struct KillOnDrop {
+    pub(super) requests: Sender<Vec<u8>>,
+    pub(super) id: u32,
+    pub(super) running: bool,
 }
 
 impl Drop for KillOnDrop {
