@@ -29,8 +29,12 @@ pub enum Phase {
         /// The provisioner's name.
         name: String,
     },
+    /// What belongs to one machine alone is taken out of the image.
+    Sysprep,
     /// The guest's file systems are closed and the machine is turned off.
     Shutdown,
+    /// What changed is searched for the values of sensitive variables.
+    SecretsScan,
     /// The changed blocks go into the store.
     Snapshot,
     /// The image's record is written.
@@ -60,7 +64,9 @@ impl fmt::Display for Phase {
             Self::BaseSnapshot => f.write_str("base snapshot"),
             Self::Machine => f.write_str("machine"),
             Self::Step { number, count, name } => write!(f, "step {number}/{count}: {name}"),
+            Self::Sysprep => f.write_str("sysprep"),
             Self::Shutdown => f.write_str("shutdown"),
+            Self::SecretsScan => f.write_str("scan for secrets"),
             Self::Snapshot => f.write_str("snapshot"),
             Self::Register => f.write_str("image"),
             Self::Export { path } => write!(f, "export {path}"),
@@ -75,6 +81,8 @@ pub enum Outcome {
     Done,
     /// Its result was there already.
     Cached,
+    /// The template leaves it out of this run.
+    Skipped,
     /// It failed, or was given up.
     Failed,
 }
@@ -102,6 +110,8 @@ pub enum Event {
     Note(String),
     /// Something that is not right and does not stop the build.
     Warning(String),
+    /// A person gets the terminal, `true`, or gives it back: nothing else may be drawn meanwhile.
+    TerminalTaken(bool),
     /// A phase ends.
     PhaseFinished {
         /// The phase.
@@ -188,6 +198,11 @@ impl OpenPhase {
     /// Ends the phase: its result was there already.
     pub fn cached(self, detail: impl Into<String>) {
         self.finish(Outcome::Cached, detail.into());
+    }
+
+    /// Ends the phase: this run leaves it out.
+    pub fn skipped(self, why: impl Into<String>) {
+        self.finish(Outcome::Skipped, why.into());
     }
 
     fn finish(mut self, outcome: Outcome, detail: String) {

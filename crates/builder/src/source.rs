@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod disk;
+mod fetched;
 
 pub(crate) use disk::image_format;
 

@@ -6,33 +6,29 @@
 use super::Workshop;
 use crate::{
     Error,
-    checksum::Expected,
-    download::{Downloader, file_name},
     key::KeyMaker,
     plan::canonical,
+    source::fetched::{expected, obtain, place},
 };
-use kiln_template::{Checksum, DiskFormat, DiskSource, Location};
+use kiln_template::{DiskFormat, DiskSource};
 use kiln_types::{ByteSize, Digest};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(super) fn describe(source: &DiskSource) -> String {
-    match &source.location {
-        Location::Path(path) => path.written.clone(),
-        Location::Url(url) => url.clone(),
-    }
+    place(&source.location).to_owned()
 }
 
 /// The content decides, not the place: the same image from another mirror is the same base.
 pub(super) fn key(source: &DiskSource) -> Result<Digest, Error> {
     let mut maker = KeyMaker::new("disk");
-    maker.part("checksum", expected(source)?.hex().as_bytes());
+    maker.part("checksum", expected(&source.location, &source.checksum)?.hex().as_bytes());
     maker.part("format", &canonical(&source.format)?);
     maker.part("size", &canonical(&source.disk_size)?);
     Ok(maker.finish())
 }
 
 pub(super) fn make(source: &DiskSource, out: &Path, workshop: &Workshop<'_>) -> Result<(), Error> {
-    let image = obtain(source, workshop)?;
+    let image = obtain(&source.location, &source.checksum, workshop)?;
     let format = match source.format {
         Some(format) => image_format(format),
         None => kiln_qcow2::detect(&image)?,
@@ -44,36 +40,6 @@ pub(super) fn make(source: &DiskSource, out: &Path, workshop: &Workshop<'_>) -> 
         grow(out, size)?;
     }
     Ok(())
-}
-
-/// Finds what the image must hash to.
-fn expected(source: &DiskSource) -> Result<Expected, Error> {
-    let name = match &source.location {
-        Location::Path(path) => path.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        Location::Url(url) => file_name(url),
-    };
-    let (text, place) = match &source.checksum {
-        Checksum::Sha256(digest) => return Ok(Expected::Sha256(digest.to_string())),
-        Checksum::Sha512(hex) => return Ok(Expected::Sha512(hex.clone())),
-        Checksum::Url(url) => (Downloader::default().text(url)?, url.clone()),
-        Checksum::File(file) => (fs_err::read_to_string(&file.path)?, file.written.clone()),
-    };
-    Expected::find(&text, &name).ok_or(Error::NotInChecksumFile { place, name })
-}
-
-/// Brings the verified image onto this host.
-fn obtain(source: &DiskSource, workshop: &Workshop<'_>) -> Result<PathBuf, Error> {
-    let expected = expected(source)?;
-    match &source.location {
-        Location::Path(path) => {
-            expected.verify(&path.path, &path.written)?;
-            Ok(path.path.clone())
-        }
-        Location::Url(url) => {
-            let folder = workshop.home.downloads();
-            Downloader::default().file(url, &expected, &folder, workshop.events, workshop.cancel)
-        }
-    }
 }
 
 fn grow(disk: &Path, size: ByteSize) -> Result<(), Error> {

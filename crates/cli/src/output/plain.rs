@@ -48,10 +48,12 @@ impl<W: Write> Plain<W> {
             Event::Progress { done, total } => self.progress(*done, *total),
             Event::Note(text) => self.line(&format!("    {text}")),
             Event::Warning(text) => self.line(&format!("    warning: {text}")),
+            Event::TerminalTaken(_) => {}
             Event::PhaseFinished { outcome, took, detail, .. } => {
                 let word = match outcome {
                     Outcome::Done => "done",
                     Outcome::Cached => "cached",
+                    Outcome::Skipped => "skipped",
                     Outcome::Failed => "failed",
                 };
                 let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };

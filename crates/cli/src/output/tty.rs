@@ -57,11 +57,13 @@ impl Tty {
             Event::Warning(text) => {
                 self.scroll(&format!("  {} {text}", styled("warning:", AnsiColor::Yellow)));
             }
+            Event::TerminalTaken(taken) => self.stand_aside(*taken),
             Event::PhaseFinished { phase, outcome, took, detail } => {
                 self.end();
                 let word = match outcome {
                     Outcome::Done => styled("done  ", AnsiColor::Green),
                     Outcome::Cached => styled("cached", AnsiColor::Cyan),
+                    Outcome::Skipped => styled("skipped", AnsiColor::Cyan),
                     Outcome::Failed => styled("failed", AnsiColor::Red),
                 };
                 self.scroll(format!("{word} {:>8}  {phase}  {detail}", seconds(*took)).trim_end());
@@ -75,6 +77,17 @@ impl Tty {
         self.head = self.screen.add(ProgressBar::new_spinner().with_style(style).with_prefix(phase.clone()));
         self.head.enable_steady_tick(Duration::from_millis(120));
         self.phase = phase;
+    }
+
+    /// Draws nothing while a person types in the guest.
+    fn stand_aside(&mut self, taken: bool) {
+        if taken {
+            self.end();
+            self.screen.set_draw_target(ProgressDrawTarget::hidden());
+        } else {
+            self.screen.set_draw_target(ProgressDrawTarget::stderr());
+            self.begin(self.phase.clone());
+        }
     }
 
     fn end(&mut self) {
