@@ -8,18 +8,21 @@
 //! agent itself, goes to the console and switches the guest off, which the host sees at once.
 
 mod accounts;
+mod authorities;
 pub mod boot;
 mod chroot;
 mod disks;
 mod download;
 mod exec;
 mod failure;
+mod grow;
 mod kernel;
 mod mounts;
 mod network;
 mod outbox;
 mod output;
 mod reaper;
+mod selinux;
 mod session;
 mod sweep;
 mod system;

@@ -7,5 +7,7 @@ pub mod guest;
 mod model;
 pub mod protocol;
 
-pub use model::{Device, Exec, ExitStatus, Guest, Mount, Network, Setup, Stream, TerminalSize};
+pub use model::{
+    Device, Exec, ExitStatus, Finished, Greeting, Guest, Mount, Network, Setup, Stream, TerminalSize,
+};
 pub use protocol::{PORT, ProtocolError};

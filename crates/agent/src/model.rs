@@ -26,6 +26,22 @@ pub struct Mount {
     pub grow: bool,
 }
 
+/// What every conversation begins with. A machine that was saved knows neither, and another one may have been restored
+/// from the same state: without the host's random bytes the two would make the same keys.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Greeting {
+    /// Seconds since 1970: the guest's clock, which certificates are checked against. 0 leaves it alone.
+    pub unix_time: u64,
+    /// Random bytes of the host for the kernel's generator; at most 512.
+    pub entropy: Vec<u8>,
+}
+
+impl std::fmt::Debug for Greeting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Greeting").field("unix_time", &self.unix_time).finish_non_exhaustive()
+    }
+}
+
 /// What the chroot gets beside the image's own files. None of it stays in the image.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Setup {
@@ -33,10 +49,6 @@ pub struct Setup {
     pub network: Option<Network>,
     /// The host name while steps run; `None` takes the image's `/etc/hostname`.
     pub hostname: Option<String>,
-    /// Seconds since 1970: the guest's clock, which certificates are checked against. 0 leaves it alone.
-    pub unix_time: u64,
-    /// Random bytes of the host for the kernel's generator; at most 512.
-    pub entropy: Vec<u8>,
     /// Variables that every program gets, below its own: proxies of the host.
     pub environment: Vec<(String, String)>,
     /// Certificates (PEM) of authorities that programs trust beside the image's own.
@@ -51,7 +63,6 @@ impl std::fmt::Debug for Setup {
         f.debug_struct("Setup")
             .field("network", &self.network)
             .field("hostname", &self.hostname)
-            .field("unix_time", &self.unix_time)
             .field("environment", &names(&self.environment))
             .field("personality_32bit", &self.personality_32bit)
             .finish_non_exhaustive()
@@ -174,11 +185,20 @@ pub enum Stream {
     Stderr,
 }
 
+/// What the image was left with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Finished {
+    /// It uses SELinux, and labels its files when it first boots: `/.autorelabel` is there.
+    pub relabels: bool,
+}
+
 /// The guest, as it introduces itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guest {
     /// The running kernel's release, like `6.1.0-37-cloud-amd64`.
     pub kernel: String,
-    /// Seconds from the kernel's start to this answer.
+    /// From the kernel's start to this answer.
     pub uptime: std::time::Duration,
+    /// Whether the kernel takes disks that are plugged in while it runs.
+    pub hot_plug: bool,
 }

@@ -9,7 +9,8 @@
 //! an optional value is a byte 0, or a byte 1 and the value
 //!
 //! host                                agent
-//! 1  Hello      magic, version   ->   128 Hello   version, kernel, uptime       answers at any time, also after a restore
+//! 1  Hello      magic, version,  ->   128 Hello   version, kernel, …            answers at any time, also after a restore
+//!               greeting
 //! 2  Mount      mounts           ->   129 Done | 130 Failed
 //! 3  SetUp      setup            ->   129 Done | 130 Failed
 //! 4  Exec       what to run      ->   132 Stdout, 133 Stderr …, then 131 Exited | 130 Failed
@@ -20,7 +21,7 @@
 //! 9  UploadEnd                   ->
 //! 10 Download   path             ->   134 Chunk …, then 129 Done | 130 Failed
 //! 11 EndStep                     ->   129 Done | 130 Failed
-//! 12 Finish     trim             ->   129 Done | 130 Failed
+//! 12 Finish     trim             ->   135 Finished | 130 Failed
 //! 13 PowerOff                    ->   the stream ends
 //! 14 Input      bytes            ->                                             id is the Exec's, which has a terminal
 //! 15 Resize     rows, columns    ->                                             likewise

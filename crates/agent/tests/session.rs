@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use kiln_agent::{
-    Exec, ExitStatus, Stream,
+    Exec, ExitStatus, Greeting, Stream,
     guest::{End, System, serve},
     protocol::{CHUNK, EntryKind, Reply, Request, read_frame},
 };
@@ -84,7 +84,7 @@ fn an_upload_that_is_given_up_leaves_nothing() {
     send(&mut host, 1, &Request::Upload { destination, name: None, owner: None });
     send(&mut host, 1, &Request::Entry { path: String::new(), kind: EntryKind::File(0o600) });
     send(&mut host, 1, &Request::Chunk(vec![1; 10]));
-    send(&mut host, 2, &Request::Hello);
+    send(&mut host, 2, &Request::Hello(Greeting::default()));
     let mut replies: Vec<(u32, Reply)> = vec![receive(&mut host), receive(&mut host)];
     replies.sort_by_key(|(id, _)| *id);
     assert!(matches!(&replies[0], (1, Reply::Failed(why)) if why.contains("broken off")), "{replies:?}");

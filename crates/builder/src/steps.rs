@@ -14,7 +14,6 @@ use kiln_machine::{
     start,
 };
 use kiln_template::{Machine, Template};
-use kiln_types::Timestamp;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -35,9 +34,6 @@ const DEATH_WITHIN: Duration = Duration::from_secs(2);
 /// QEMU 10 under TCG with several processors now and then fails an assertion of its own while a guest sets up its PCI
 /// devices (`iotlb_to_section`). No step has run by then, so that starting once more loses nothing.
 const MOST_STARTS: u32 = 3;
-
-/// Random bytes of the host that the guest's generator starts from.
-const ENTROPY: usize = 64;
 
 /// What the steps left behind.
 #[derive(Debug)]
@@ -187,13 +183,7 @@ async fn prepare(
         kiln_template::Network::User => Some(Network::QEMU_USER),
         kiln_template::Network::None => None,
     };
-    let mut entropy = vec![0; ENTROPY];
-    // Without the host's help the guest's generator still works; it only starts later.
-    if getrandom::fill(&mut entropy).is_err() {
-        entropy.clear();
-    }
-    let unix_time = Timestamp::now().unix().try_into().unwrap_or_default();
-    session.set_up_chroot(&Setup { network, unix_time, entropy, ..Setup::default() }).await
+    session.set_up_chroot(&Setup { network, ..Setup::default() }).await
 }
 
 async fn shut_down(mut session: AgentSession, running: Running, events: &Events) -> Result<(), Error> {

@@ -46,6 +46,13 @@ struct Program {
     terminal: Sender<Act>,
 }
 
+/// What a program runs in.
+pub(crate) struct Place {
+    /// Its `/`; `None` is the agent's own.
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) personality_32bit: bool,
+}
+
 enum Stage {
     /// Not started yet; a signal that came meanwhile.
     Starting(Option<StepSignal>),
@@ -58,12 +65,13 @@ impl Programs {
     }
 
     /// Runs a program in a thread of its own that answers through `outbox`.
-    pub(crate) fn start(&self, id: u32, exec: Exec, root: Option<PathBuf>, outbox: &Outbox) {
+    pub(crate) fn start(&self, id: u32, exec: Exec, place: Place, outbox: &Outbox) {
         let (terminal, acts) = channel();
         lock(&self.running).insert(id, Program { stage: Stage::Starting(None), terminal });
         let (programs, outbox) = (self.clone(), outbox.clone());
         thread::spawn(move || {
-            let ended = chroot::enter(root.as_deref()).and_then(|()| programs.run(id, &exec, acts, &outbox));
+            let ended = chroot::enter(place.root.as_deref())
+                .and_then(|()| programs.run(id, &exec, &place, acts, &outbox));
             lock(&programs.running).remove(&id);
             outbox.send(id, &ended.map_or_else(|e| Reply::Failed(e.to_string()), Reply::Exited));
         });
@@ -107,7 +115,14 @@ impl Programs {
         lock(&self.running).is_empty()
     }
 
-    fn run(&self, id: u32, exec: &Exec, acts: Receiver<Act>, outbox: &Outbox) -> Result<ExitStatus, Failure> {
+    fn run(
+        &self,
+        id: u32,
+        exec: &Exec,
+        place: &Place,
+        acts: Receiver<Act>,
+        outbox: &Outbox,
+    ) -> Result<ExitStatus, Failure> {
         let program = exec.argv.first().ok_or_else(|| Failure::new("no program was named"))?;
         let account = Account::find(exec.user.as_deref())?;
         let folder = exec.working_directory.as_deref().unwrap_or("/");
@@ -120,6 +135,9 @@ impl Programs {
         let terminal = exec.terminal.map(|size| Terminal::open(size, &account)).transpose()?;
         let what = || format!("cannot run {program}");
         give_streams(&mut command, terminal.as_ref()).doing(what)?;
+        if place.personality_32bit {
+            use_32bit_personality(&mut command);
+        }
         become_user(&mut command, &account, terminal.is_some());
         let running = self.reaper.spawn(&mut command).doing(what)?;
         if let Some(Program { stage, .. }) = lock(&self.running).get_mut(&id)
@@ -185,5 +203,23 @@ fn become_user(command: &mut Command, account: &Account, at_terminal: bool) {
     // thread's ids sets the program's.
     unsafe {
         command.pre_exec(before);
+    }
+}
+
+/// `PER_LINUX32` of linux/personality.h: `uname -m` says `i686` to the program and to all that it starts.
+const PER_LINUX32: std::ffi::c_ulong = 8;
+
+#[expect(unsafe_code, reason = "no safe wrapper for personality(2)")]
+fn use_32bit_personality(command: &mut Command) {
+    // SAFETY: its declaration in sys/personality.h.
+    unsafe extern "C" {
+        safe fn personality(persona: std::ffi::c_ulong) -> std::ffi::c_int;
+    }
+    // SAFETY: the closure makes one system call and allocates nothing.
+    unsafe {
+        command.pre_exec(|| match personality(PER_LINUX32) {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        });
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct Mounted {
     /// Where the agent sees it.
     pub(crate) place: PathBuf,
     filesystem: String,
+    read_only: bool,
 }
 
 impl Mounted {
@@ -30,7 +31,17 @@ impl Mounted {
         let options = CString::new(&*wanted.options).doing(what)?;
         let flags = if wanted.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
         mount(node, place, &*wanted.filesystem, flags, &*options).doing(what)?;
-        Ok(Self { path: wanted.path.clone(), place: place.to_owned(), filesystem: wanted.filesystem.clone() })
+        Ok(Self {
+            path: wanted.path.clone(),
+            place: place.to_owned(),
+            filesystem: wanted.filesystem.clone(),
+            read_only: wanted.read_only,
+        })
+    }
+
+    /// Says whether it was mounted for writing, too.
+    pub(crate) fn writable(&self) -> bool {
+        !self.read_only
     }
 
     /// Says whether unused blocks can be discarded. vfat can too, but a few megabytes are not worth its FITRIM's seconds.

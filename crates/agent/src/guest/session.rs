@@ -8,7 +8,7 @@ use super::{
     upload::{self, Destination, Piece},
 };
 use crate::{
-    model::Guest,
+    model::{Greeting, Guest},
     protocol::{Frame, Reply, Request, read_frame},
 };
 use std::{
@@ -93,10 +93,9 @@ impl Session<'_> {
 
     fn begin(&mut self, id: u32, request: Request) {
         let done = match request {
-            Request::Hello => return self.outbox.send(id, &Reply::Hello(guest())),
+            Request::Hello(greeting) => return self.outbox.send(id, &self.greet(&greeting)),
             Request::Exec(exec) => {
-                let root = self.system.root.clone();
-                return self.system.programs.start(id, exec, root, &self.outbox);
+                return self.system.start(id, exec, &self.outbox);
             }
             Request::Upload { destination, name, owner } => {
                 return self.upload(id, Destination { path: destination, name, owner });
@@ -105,7 +104,10 @@ impl Session<'_> {
             Request::Mount(mounts) => self.system.mount(&mounts),
             Request::SetUp(setup) => self.system.set_up(&setup),
             Request::EndStep => self.system.end_step(),
-            Request::Finish { trim } => self.system.finish(trim),
+            Request::Finish { trim } => {
+                let finished = self.system.finish(trim).map_or_else(failed, Reply::Finished);
+                return self.outbox.send(id, &finished);
+            }
             // Taken care of by the callers.
             Request::PowerOff
             | Request::Signal(_)
@@ -116,6 +118,10 @@ impl Session<'_> {
             | Request::UploadEnd => Ok(()),
         };
         self.outbox.send(id, &reply(done));
+    }
+
+    fn greet(&self, greeting: &Greeting) -> Reply {
+        self.system.wake(greeting).map_or_else(failed, |()| Reply::Hello(guest()))
     }
 
     /// An upload that failed has no reader any more, and the host knows.
@@ -145,7 +151,12 @@ impl Session<'_> {
 }
 
 fn reply(done: Result<(), Failure>) -> Reply {
-    done.map_or_else(|failure| Reply::Failed(failure.to_string()), |()| Reply::Done)
+    done.map_or_else(failed, |()| Reply::Done)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "stands where a result is turned into a reply")]
+fn failed(failure: Failure) -> Reply {
+    Reply::Failed(failure.to_string())
 }
 
 /// Decodes a request. A greeting of another version is answered; anything else that does not decode ends the conversation,
@@ -162,5 +173,8 @@ fn decode(frame: Frame) -> io::Result<Result<Request, Reply>> {
 fn guest() -> Guest {
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
     let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Guest { kernel, uptime: since.try_into().unwrap_or_default() }
+    // Where a driver takes plugged devices, every port that they could come to is a slot.
+    let slots = fs_err::read_dir("/sys/bus/pci/slots");
+    let hot_plug = slots.is_ok_and(|mut slots| slots.next().is_some());
+    Guest { kernel, uptime: since.try_into().unwrap_or_default(), hot_plug }
 }

@@ -1,17 +1,19 @@
 //! What the agent holds: the image's root, what is mounted, what runs.
 
 use super::{
+    authorities::{self, Extended},
     chroot, disks,
-    exec::Programs,
+    exec::{Place, Programs},
     failure::{Doing, Failure},
-    kernel,
+    grow, kernel,
     mounts::{self, Mounted},
     network,
+    outbox::Outbox,
     reaper::Reaper,
-    sweep,
+    selinux, sweep,
     transients::Transients,
 };
-use crate::model::{Mount, Setup};
+use crate::model::{Exec, Finished, Greeting, Mount, Setup};
 use std::path::{Path, PathBuf};
 
 /// Where the image's root is mounted in the appliance.
@@ -26,6 +28,7 @@ pub struct System {
     mounted: Vec<Mounted>,
     setup: Option<Setup>,
     transients: Transients,
+    authorities: Vec<Extended>,
 }
 
 impl std::fmt::Debug for System {
@@ -50,7 +53,15 @@ impl System {
 
     fn new(root: Option<PathBuf>, reaper: Reaper, init: bool) -> Self {
         let programs = Programs::new(reaper);
-        Self { root, programs, init, mounted: Vec::new(), setup: None, transients: Transients::default() }
+        Self {
+            root,
+            programs,
+            init,
+            mounted: Vec::new(),
+            setup: None,
+            transients: Transients::default(),
+            authorities: Vec::new(),
+        }
     }
 
     fn root(&self) -> PathBuf {
@@ -59,6 +70,25 @@ impl System {
 
     fn as_init(&self, what: &str) -> Result<(), Failure> {
         if self.init { Ok(()) } else { Err(Failure::new(format!("only the appliance can {what}"))) }
+    }
+
+    /// Learns the time, and gives the kernel's generator the host's random bytes. A process beside others leaves both alone.
+    pub(super) fn wake(&self, greeting: &Greeting) -> Result<(), Failure> {
+        if !self.init {
+            return Ok(());
+        }
+        kernel::add_entropy(&greeting.entropy)?;
+        kernel::set_clock(greeting.unix_time)
+    }
+
+    /// Starts a program, with what the setup gives to every one.
+    pub(super) fn start(&self, id: u32, mut exec: Exec, outbox: &Outbox) {
+        let mut place = Place { root: self.root.clone(), personality_32bit: false };
+        if let Some(setup) = &self.setup {
+            exec.environment.splice(..0, setup.environment.iter().cloned());
+            place.personality_32bit = setup.personality_32bit;
+        }
+        self.programs.start(id, exec, place, outbox);
     }
 
     pub(super) fn mount(&mut self, wanted: &[Mount]) -> Result<(), Failure> {
@@ -72,6 +102,9 @@ impl System {
                 self.mount_point(Path::new(&mount.path))?
             };
             self.mounted.push(Mounted::mount(mount, &node, &place)?);
+            if mount.grow {
+                grow::grow(&mount.filesystem, &node, &place)?;
+            }
         }
         Ok(())
     }
@@ -88,11 +121,17 @@ impl System {
 
     pub(super) fn set_up(&mut self, setup: &Setup) -> Result<(), Failure> {
         self.as_init("prepare a chroot")?;
-        kernel::set_clock(setup.unix_time)?;
-        kernel::add_entropy(&setup.entropy)?;
         network::set_up(setup.network.as_ref())?;
-        self.transients.put_in_place(&self.root(), setup)?;
+        self.put_in_place(setup)?;
         self.setup = Some(setup.clone());
+        Ok(())
+    }
+
+    fn put_in_place(&mut self, setup: &Setup) -> Result<(), Failure> {
+        self.transients.put_in_place(&self.root(), setup)?;
+        if let Some(certificates) = &setup.ca_certificates {
+            self.authorities = chroot::inside(self.root.as_deref(), || authorities::extend(certificates))?;
+        }
         Ok(())
     }
 
@@ -100,19 +139,20 @@ impl System {
         self.end_programs()?;
         if let (true, Some(setup)) = (self.init, self.setup.take()) {
             self.take_away()?;
-            self.transients.put_in_place(&self.root(), &setup)?;
+            self.put_in_place(&setup)?;
             self.setup = Some(setup);
         }
         Ok(())
     }
 
-    pub(super) fn finish(&mut self, trim: bool) -> Result<(), Failure> {
+    pub(super) fn finish(&mut self, trim: bool) -> Result<Finished, Failure> {
         self.end_programs()?;
         if !self.init {
-            return Ok(());
+            return Ok(Finished::default());
         }
         self.take_away()?;
         self.setup = None;
+        let relabels = self.relabel()?;
         if trim {
             for mounted in self.mounted.iter().filter(|mounted| mounted.trims()) {
                 kernel::trim(&mounted.place).doing(|| format!("trimming {}", mounted.path))?;
@@ -123,7 +163,15 @@ impl System {
             mounted.unmount()?;
             self.mounted.pop();
         }
-        Ok(())
+        Ok(Finished { relabels })
+    }
+
+    /// What was written here has no label of the image's SELinux.
+    fn relabel(&self) -> Result<bool, Failure> {
+        if !self.mounted.first().is_some_and(Mounted::writable) {
+            return Ok(false);
+        }
+        chroot::inside(self.root.as_deref(), || Ok(selinux::relabel()?))
     }
 
     fn end_programs(&self) -> Result<(), Failure> {
@@ -139,6 +187,8 @@ impl System {
 
     /// Unmounts everything in the image that is not of its own disk, and removes what was made to mount on.
     fn take_away(&mut self) -> Result<(), Failure> {
+        let authorities = std::mem::take(&mut self.authorities);
+        chroot::inside(self.root.as_deref(), || authorities.iter().try_for_each(Extended::restore))?;
         let keep: Vec<&Path> = self.mounted.iter().map(|mounted| &*mounted.place).collect();
         mounts::unmount_below(&self.root(), &keep)?;
         self.transients.remove(&self.root())

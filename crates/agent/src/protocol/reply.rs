@@ -4,7 +4,7 @@ use super::{
     Frame, ProtocolError, VERSION,
     wire::{Reader, Writer},
 };
-use crate::model::{ExitStatus, Guest, Stream};
+use crate::model::{ExitStatus, Finished, Guest, Stream};
 use std::time::Duration;
 
 /// A message of the agent.
@@ -22,6 +22,8 @@ pub enum Reply {
     Output(Stream, Vec<u8>),
     /// The next bytes of a download.
     Chunk(Vec<u8>),
+    /// The image is whole and closed.
+    Finished(Finished),
 }
 
 impl Reply {
@@ -36,6 +38,7 @@ impl Reply {
             Self::Output(Stream::Stdout, _) => 132,
             Self::Output(Stream::Stderr, _) => 133,
             Self::Chunk(_) => 134,
+            Self::Finished(_) => 135,
         }
     }
 
@@ -48,7 +51,7 @@ impl Reply {
         match self {
             Self::Hello(guest) => {
                 let millis = u64::try_from(guest.uptime.as_millis()).unwrap_or(u64::MAX);
-                w.u16(VERSION).text(&guest.kernel).u64(millis);
+                w.u16(VERSION).text(&guest.kernel).u64(millis).bool(guest.hot_plug);
             }
             Self::Done => {}
             Self::Failed(message) => {
@@ -59,6 +62,9 @@ impl Reply {
             }
             Self::Exited(ExitStatus::Signaled(signal)) => {
                 w.u8(1).i32(*signal);
+            }
+            Self::Finished(finished) => {
+                w.bool(finished.relabels);
             }
             Self::Output(_, bytes) | Self::Chunk(bytes) => return Frame::encode(id, self.kind(), bytes),
         }
@@ -77,7 +83,8 @@ impl Reply {
                 if version != VERSION {
                     return Err(ProtocolError::Version(version));
                 }
-                Self::Hello(Guest { kernel: r.text()?, uptime: Duration::from_millis(r.u64()?) })
+                let (kernel, uptime) = (r.text()?, Duration::from_millis(r.u64()?));
+                Self::Hello(Guest { kernel, uptime, hot_plug: r.bool()? })
             }
             129 => Self::Done,
             130 => Self::Failed(r.text()?),
@@ -89,6 +96,7 @@ impl Reply {
             132 => return Ok(Self::Output(Stream::Stdout, frame.body)),
             133 => return Ok(Self::Output(Stream::Stderr, frame.body)),
             134 => return Ok(Self::Chunk(frame.body)),
+            135 => Self::Finished(Finished { relabels: r.bool()? }),
             kind => return Err(ProtocolError::UnknownKind(kind)),
         };
         r.end()?;

@@ -4,7 +4,7 @@ use super::{
     Frame, ProtocolError, VERSION,
     wire::{Reader, Writer},
 };
-use crate::model::{Device, Exec, Mount, Network, Setup, TerminalSize};
+use crate::model::{Device, Exec, Greeting, Mount, Network, Setup, TerminalSize};
 
 /// `KILN` in the order that it has on the wire.
 const MAGIC: u32 = u32::from_le_bytes(*b"KILN");
@@ -12,8 +12,8 @@ const MAGIC: u32 = u32::from_le_bytes(*b"KILN");
 /// A message of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Who are you?
-    Hello,
+    /// This is the time; who are you?
+    Hello(Greeting),
     /// Mount these, the root first.
     Mount(Vec<Mount>),
     /// Prepare the chroot.
@@ -89,8 +89,8 @@ impl Request {
     pub fn encode(&self, id: u32) -> Result<Vec<u8>, ProtocolError> {
         let mut w = Writer::default();
         let kind = match self {
-            Self::Hello => {
-                w.u32(MAGIC).u16(VERSION);
+            Self::Hello(greeting) => {
+                w.u32(MAGIC).u16(VERSION).u64(greeting.unix_time).bytes(&greeting.entropy);
                 1
             }
             Self::Mount(mounts) => {
@@ -155,7 +155,7 @@ impl Request {
                     (MAGIC, version) => return Err(ProtocolError::Version(version)),
                     (magic, _) => return Err(ProtocolError::BadMagic(magic)),
                 }
-                Self::Hello
+                Self::Hello(Greeting { unix_time: r.u64()?, entropy: r.bytes()? })
             }
             2 => Self::Mount(r.list(read_mount)?),
             3 => Self::SetUp(read_setup(&mut r)?),
@@ -218,7 +218,7 @@ fn write_setup(w: &mut Writer, setup: &Setup) {
         w.0.extend_from_slice(&network.gateway);
         w.0.extend_from_slice(&network.nameserver);
     });
-    w.option(setup.hostname.as_deref(), write_text).u64(setup.unix_time).bytes(&setup.entropy);
+    w.option(setup.hostname.as_deref(), write_text);
     write_environment(w, &setup.environment);
     w.option(setup.ca_certificates.as_deref(), |w, bytes| {
         w.bytes(bytes);
@@ -238,8 +238,6 @@ fn read_setup(r: &mut Reader<'_>) -> Result<Setup, ProtocolError> {
     Ok(Setup {
         network,
         hostname: r.option(Reader::text)?,
-        unix_time: r.u64()?,
-        entropy: r.bytes()?,
         environment: read_environment(r)?,
         ca_certificates: r.option(Reader::bytes)?,
         personality_32bit: r.bool()?,

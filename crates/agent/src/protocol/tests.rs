@@ -1,12 +1,14 @@
 //! Round trips, pinned bytes, and bytes that are not of the protocol.
 
 use super::*;
-use crate::model::{Device, Exec, ExitStatus, Guest, Mount, Network, Setup, Stream, TerminalSize};
+use crate::model::{
+    Device, Exec, ExitStatus, Finished, Greeting, Guest, Mount, Network, Setup, Stream, TerminalSize,
+};
 use std::time::Duration;
 
 fn requests() -> Vec<Request> {
     vec![
-        Request::Hello,
+        Request::Hello(Greeting { unix_time: 1 << 40, entropy: vec![1, 2, 3] }),
         Request::Mount(vec![
             Mount {
                 device: Device { serial: "root".to_owned(), partition: Some(3) },
@@ -28,8 +30,6 @@ fn requests() -> Vec<Request> {
         Request::SetUp(Setup {
             network: Some(Network::QEMU_USER),
             hostname: Some("kiln".to_owned()),
-            unix_time: 1 << 40,
-            entropy: vec![1, 2, 3],
             environment: vec![("http_proxy".to_owned(), "http://10.0.2.2:3128".to_owned())],
             ca_certificates: Some(b"-----BEGIN CERTIFICATE-----".to_vec()),
             personality_32bit: true,
@@ -60,7 +60,11 @@ fn requests() -> Vec<Request> {
 
 fn replies() -> Vec<Reply> {
     vec![
-        Reply::Hello(Guest { kernel: "6.1.0".to_owned(), uptime: Duration::from_millis(1234) }),
+        Reply::Hello(Guest {
+            kernel: "6.1.0".to_owned(),
+            uptime: Duration::from_millis(1234),
+            hot_plug: true,
+        }),
         Reply::Done,
         Reply::Failed("no".to_owned()),
         Reply::Exited(ExitStatus::Exited(7)),
@@ -68,6 +72,7 @@ fn replies() -> Vec<Reply> {
         Reply::Output(Stream::Stdout, b"out".to_vec()),
         Reply::Output(Stream::Stderr, Vec::new()),
         Reply::Chunk(vec![255]),
+        Reply::Finished(Finished { relabels: true }),
     ]
 }
 
@@ -92,7 +97,8 @@ fn everything_survives_the_way() {
 /// Any change here is a change of the protocol: raise `VERSION`.
 #[test]
 fn bytes_are_pinned() {
-    assert_eq!(Request::Hello.encode(1).unwrap(), b"\x06\0\0\0\x01\0\0\0\x01KILN\x02\0");
+    let hello = Request::Hello(Greeting { unix_time: 9, entropy: vec![7] }).encode(1).unwrap();
+    assert_eq!(hello, b"\x13\0\0\0\x01\0\0\0\x01KILN\x02\0\x09\0\0\0\0\0\0\0\x01\0\0\0\x07");
     let exit = Reply::Exited(ExitStatus::Signaled(9)).encode(0x0102_0304).unwrap();
     assert_eq!(exit, b"\x05\0\0\0\x04\x03\x02\x01\x83\x01\x09\0\0\0");
     let link = Request::Entry { path: "c".to_owned(), kind: EntryKind::Link("d".to_owned()) };

@@ -12,16 +12,29 @@ mod shell;
 mod upload;
 
 use super::AgentError;
-use kiln_agent::protocol::{Reply, Request};
-pub use kiln_agent::{Device, Exec, ExitStatus, Guest, Mount, Network, Setup, Stream, TerminalSize};
+pub use kiln_agent::{
+    Device, Exec, ExitStatus, Finished, Guest, Mount, Network, Setup, Stream, TerminalSize,
+};
+use kiln_agent::{
+    Greeting,
+    protocol::{Reply, Request},
+};
 use link::{Link, unexpected};
-use std::{io::Write, path::Path, time::Duration};
+use rustix::rand::GetRandomFlags;
+use std::{
+    io::Write,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::UnixStream,
     sync::watch,
 };
 pub use upload::{Upload, UploadContent};
+
+/// Random bytes of the host for the guest's generator, twice what it keeps.
+const ENTROPY: usize = 64;
 
 /// A connection to the agent of one guest. One request at a time. A future may be dropped at any time: a program is then
 /// killed, an upload broken off, and the next request goes on from there.
@@ -32,7 +45,8 @@ pub struct AgentSession {
 }
 
 impl AgentSession {
-    /// Greets the agent at the other end of the virtio-serial port and waits until it answers.
+    /// Greets the agent at the other end of the virtio-serial port, which sets its clock and seeds its random generator
+    /// from the host's, and waits until it answers.
     ///
     /// # Errors
     /// When it does not answer in time, or speaks another version.
@@ -40,7 +54,7 @@ impl AgentSession {
         let mut link = Link::new(stream);
         let greeting = async {
             let (id, doing) = (link.begin(), "greeting the agent");
-            link.send(id, &Request::Hello, doing).await?;
+            link.send(id, &Request::Hello(greeting()), doing).await?;
             match link.receive(id, doing).await? {
                 Reply::Hello(guest) => Ok(guest),
                 other => Err(unexpected(other, doing)),
@@ -65,7 +79,7 @@ impl AgentSession {
         self.link.call(&Request::Mount(mounts.to_vec()), "mounting the image").await
     }
 
-    /// Prepares the chroot: clock, entropy, network, `/proc`, `/sys`, `/dev`, fresh `/run` and `/tmp`, `resolv.conf`,
+    /// Prepares the chroot: network, `/proc`, `/sys`, `/dev`, fresh `/run` and `/tmp`, `resolv.conf`,
     /// `policy-rc.d`.
     ///
     /// # Errors
@@ -154,13 +168,18 @@ impl AgentSession {
         self.link.call(&Request::EndStep, "ending the step").await
     }
 
-    /// Leaves the image: kills every process, takes the transient files away, trims unused blocks where `trim` says so,
-    /// and unmounts everything. Afterwards the disk is quiet; [`AgentSession::mount`] begins anew.
+    /// Leaves the image: kills every process, takes the transient files away, has an image with SELinux label its files
+    /// anew, trims unused blocks where `trim` says so, and unmounts everything. Afterwards the disk is quiet; [`AgentSession::mount`] begins anew.
     ///
     /// # Errors
     /// When a file system cannot be unmounted.
-    pub async fn finish(&mut self, trim: bool) -> Result<(), AgentError> {
-        self.link.call(&Request::Finish { trim }, "unmounting the image").await
+    pub async fn finish(&mut self, trim: bool) -> Result<Finished, AgentError> {
+        let (id, doing) = (self.link.begin(), "unmounting the image");
+        self.link.send(id, &Request::Finish { trim }, doing).await?;
+        match self.link.receive(id, doing).await? {
+            Reply::Finished(finished) => Ok(finished),
+            other => Err(unexpected(other, doing)),
+        }
     }
 
     /// Switches the guest off; QEMU ends by itself then.
@@ -177,6 +196,16 @@ impl AgentSession {
             Ok(reply) => Err(unexpected(reply, doing)),
         }
     }
+}
+
+/// The host's clock and random bytes.
+fn greeting() -> Greeting {
+    let mut entropy = vec![0; ENTROPY];
+    // It gives as many as these at once on every kernel; what it does not give stays out.
+    let count = rustix::rand::getrandom(&mut entropy, GetRandomFlags::empty()).unwrap_or_default();
+    entropy.truncate(count);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Greeting { unix_time: now.as_secs(), entropy }
 }
 
 #[cfg(test)]

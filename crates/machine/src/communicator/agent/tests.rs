@@ -214,7 +214,7 @@ async fn a_guest_that_talks_nonsense_is_an_error() {
     for (sent, expected) in [
         (b"\xff\xff\xff\xff\x01\0\0\0\x80".as_slice(), "longer than"),
         (b"\0\0\0\0\x01\0\0\0\x07", "no message has kind 7"),
-        (b"\x03\0\0\0\x01\0\0\0\x80\x01\0\0", "ends too early"),
+        (b"\x03\0\0\0\x01\0\0\0\x80\x02\0\0", "ends too early"),
         (b"\0\0\0\0\x01\0\0\0\x81", "kind 129 came out of turn"),
     ] {
         let (host, guest) = std::os::unix::net::UnixStream::pair().unwrap();
