@@ -27,6 +27,16 @@ impl Architecture {
             Self::Arm64 => "arm64",
         }
     }
+
+    /// Returns Debian's name of the port: `amd64`.
+    #[must_use]
+    pub const fn debian(self) -> &'static str {
+        match self {
+            Self::I386 => "i386",
+            Self::X86_64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
 }
 
 impl fmt::Display for Architecture {
@@ -95,6 +105,7 @@ mod tests {
         for arch in Architecture::ALL {
             assert_eq!(arch.as_str().parse(), Ok(arch));
         }
+        assert_eq!(Architecture::ALL.map(Architecture::debian), ["amd64", "i386", "arm64"]);
         assert!("amd64".parse::<Architecture>().is_err());
         assert_eq!("instance-store".parse(), Ok(RootDeviceType::InstanceStore));
     }
