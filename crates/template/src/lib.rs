@@ -28,8 +28,9 @@ mod variables;
 pub use inputs::{Inputs, VarFile};
 pub use load::load;
 pub use model::{
-    Accelerator, Bootstrap, Checksum, Communicator, Content, DiskFormat, DiskSource, Export, FileStep,
-    Firmware, HostPath, Image, InlineLine, Location, Machine, Network, Owner, Provisioner, ShellCode,
-    ShellStep, Source, Step, Template, Text, Variable, Variant,
+    Accelerator, AnsibleStep, Bootstrap, BreakpointStep, Checksum, Communicator, Content, DiskFormat,
+    DiskSource, DownloadStep, EndsWith, Export, ExtraDisk, FileStep, Firmware, HostPath, Image, InlineLine,
+    Install, Iso, Location, Machine, Network, Owner, Provisioner, RebootStep, ShellCode, ShellStep, Source,
+    Ssh, SshSetup, Step, Sysprep, SysprepItem, Template, Text, Variable, Variant,
 };
 pub use report::Report;

@@ -1,15 +1,26 @@
 //! What a template means: every value typed, every default filled in, every `${…}` replaced.
 
+mod communicator;
 mod image;
+mod iso;
 mod machine;
 mod provisioner;
 mod source;
+mod step;
+mod sysprep;
 mod text;
 
+pub use communicator::{Communicator, Ssh, SshSetup};
 pub use image::{Export, Image};
-pub use machine::{Accelerator, Communicator, Firmware, Machine, Network};
-pub use provisioner::{Content, FileStep, InlineLine, Owner, Provisioner, ShellCode, ShellStep, Step};
+pub use iso::{EndsWith, Install, Iso};
+pub use machine::{Accelerator, ExtraDisk, Firmware, Machine, Network};
+pub use provisioner::{Provisioner, Step};
 pub use source::{Bootstrap, Checksum, DiskFormat, DiskSource, Location, Source, Variant};
+pub use step::{
+    AnsibleStep, BreakpointStep, Content, DownloadStep, FileStep, InlineLine, Owner, RebootStep, ShellCode,
+    ShellStep,
+};
+pub use sysprep::{Sysprep, SysprepItem};
 pub use text::{HostPath, Text};
 
 /// A template as meant.
@@ -29,6 +40,8 @@ pub struct Template {
     pub communicator: Communicator,
     /// The steps, in the order in which they run.
     pub provisioners: Vec<Provisioner>,
+    /// What is taken out of the guest after the last step.
+    pub sysprep: Sysprep,
     /// The image to register.
     pub image: Image,
     /// The files to make from the finished image.
@@ -39,6 +52,12 @@ impl Template {
     /// Returns the values that must not be shown anywhere.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.variables.iter().filter(|variable| variable.sensitive).map(|variable| variable.value.expose())
+    }
+
+    /// Returns the variable of a name.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&Variable> {
+        self.variables.iter().find(|variable| variable.name == name)
     }
 }
 

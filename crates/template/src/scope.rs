@@ -16,6 +16,9 @@ use std::{
 /// The first words of names, before the dot.
 const NAMESPACES: [&str; 4] = ["var", "local", "build", "image"];
 
+/// Names that stand in a text for an installer until its HTTP server runs.
+const HTTP: [&str; 3] = ["http.address", "http.ip", "http.port"];
+
 /// Bytes that a text may come to. Texts that each hold another twice would fill the memory otherwise.
 const LONGEST: usize = 16 << 20;
 
@@ -108,6 +111,20 @@ pub(crate) fn expand(context: &Context<'_>, written: &Written<'_>, style: Style)
     })
 }
 
+/// Replaces every `${…}` by its value in the scope, but for those that only the build can tell.
+pub(crate) fn expand_for_installer(context: &Context<'_>, written: &Written<'_>, style: Style) -> Value {
+    expand_with(context, written, style, &mut |reference| {
+        if HTTP.contains(&reference.name) {
+            return Value::plain(format!("${{{}}}", reference.name));
+        }
+        let found = context.scope.borrow().get(reference.name);
+        found.unwrap_or_else(|| {
+            let scope = context.scope.borrow();
+            Value::failed(unknown(context, reference, scope.names().chain(HTTP)))
+        })
+    })
+}
+
 /// Replaces every `${…}` by what `lookup` returns for it.
 pub(crate) fn expand_with(
     context: &Context<'_>,
@@ -192,6 +209,7 @@ fn remedy(namespace: &str, name: &str, known: &[&str]) -> String {
         "env" => format!(
             "the environment is read through a variable: `{name} = {{ env = \"{name}\" }}` in `[variables]`"
         ),
+        "http" => "`${http.…}` is known in `boot_command` and `http_content` only".to_owned(),
         _ if !siblings.is_empty() => format!("known here: {}", listed(siblings)),
         _ => format!("a reference starts with {} and a dot", listed(NAMESPACES)),
     }

@@ -1,12 +1,13 @@
 //! The tables of a template, one a file: what was written to what is meant.
 
+mod communicator;
+mod condition;
 mod export;
-mod file;
 mod image;
 mod machine;
 mod provisioner;
 mod root;
-mod shell;
 mod source;
+mod sysprep;
 
 pub(crate) use root::read;

@@ -1,7 +1,7 @@
-//! `[machine]` and `[communicator]`: the machine that a build runs in, and how Kiln talks to it.
+//! `[machine]`: the machine that a build runs in.
 
 use crate::{model::HostPath, names::words};
-use kiln_types::{Architecture, ByteSize};
+use kiln_types::{Architecture, ByteSize, DeviceName};
 use serde::Serialize;
 
 /// The machine that a build runs in.
@@ -23,6 +23,23 @@ pub struct Machine {
     pub initrd: Option<HostPath>,
     /// What the guest reaches while the steps run.
     pub network: Network,
+    /// Whether it has a TPM 2.0.
+    pub tpm: bool,
+    /// Disks beside the root, in the guest's order; each starts blank and becomes a snapshot of its own.
+    pub disks: Vec<ExtraDisk>,
+    /// Arguments for QEMU, after all that Kiln gives it.
+    pub qemu_args: Vec<String>,
+}
+
+/// A disk beside the root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExtraDisk {
+    /// What the guest finds it by, its serial number: at most 14 letters, digits and hyphens; unique.
+    pub name: String,
+    /// Its size.
+    pub size: ByteSize,
+    /// Its name in the block device mapping; unique, and not the root's.
+    pub device_name: DeviceName,
 }
 
 impl Default for Machine {
@@ -36,6 +53,9 @@ impl Default for Machine {
             kernel: None,
             initrd: None,
             network: Network::User,
+            tpm: false,
+            disks: Vec::new(),
+            qemu_args: Vec::new(),
         }
     }
 }
@@ -57,8 +77,10 @@ words! {
     pub enum Firmware {
         /// SeaBIOS.
         Bios = "bios",
-        /// OVMF.
+        /// OVMF, or AAVMF on arm64.
         Uefi = "uefi",
+        /// The same with Secure Boot, and Microsoft's keys enrolled.
+        UefiSecure = "uefi-secure",
     }
 }
 
@@ -69,13 +91,5 @@ words! {
         User = "user",
         /// Nothing.
         None = "none",
-    }
-}
-
-words! {
-    /// How Kiln talks to a guest.
-    pub enum Communicator {
-        /// A small program started in place of the image's init.
-        Agent = "agent",
     }
 }

@@ -1,9 +1,9 @@
-//! `[[provisioner]]`: the steps of a build.
+//! `[[provisioner]]`: the steps of a build, and what all of them have.
 
-use crate::model::{HostPath, Text};
+use crate::model::{AnsibleStep, BreakpointStep, DownloadStep, FileStep, RebootStep, ShellStep};
 use kiln_types::TimeSpan;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A step of the build, and where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,16 @@ pub struct Provisioner {
     pub line: usize,
     /// Names of the variables that it uses, directly or through locals.
     pub variables: BTreeSet<String>,
+    /// Why this run leaves it out: `when: trixie == bookworm`; nothing means that it runs.
+    pub skipped: Option<String>,
+    /// How long to wait before it starts; no part of its `timeout`.
+    pub pause_before: Option<TimeSpan>,
+    /// How long one try may take; nothing means as long as it likes, and for a reboot its own.
+    pub timeout: Option<TimeSpan>,
+    /// How often it is tried again after it failed, at most 100.
+    pub max_retries: u32,
+    /// Whether the build goes on when it fails.
+    pub continue_on_error: bool,
     /// What it does. Its serialised form is what a cache key is made of: it holds no secret, no name, no line
     /// and no path of this host beyond what is written; contents of the files named are the caller's to add.
     pub step: Step,
@@ -27,76 +37,12 @@ pub enum Step {
     Shell(ShellStep),
     /// Puts a file or folder into the guest.
     File(FileStep),
-}
-
-/// A step that runs commands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ShellStep {
-    /// What to run.
-    pub code: ShellCode,
-    /// Variables to set for it.
-    pub environment: BTreeMap<String, Text>,
-    /// The program that reads the script, and its arguments: `["/bin/sh", "-e"]`.
-    pub interpreter: Vec<String>,
-    /// An absolute path in the guest.
-    pub working_directory: Option<String>,
-    /// The guest's user to run as; nothing means root.
-    pub user: Option<String>,
-    /// How long it may take; nothing means as long as it likes.
-    pub timeout: Option<TimeSpan>,
-    /// Exit statuses that count as success.
-    pub valid_exit_codes: BTreeSet<u8>,
-}
-
-/// What a shell step runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ShellCode {
-    /// Lines written in the template; together they are one script.
-    Inline(Vec<InlineLine>),
-    /// Script files of this host, one after the other.
-    Scripts(Vec<HostPath>),
-}
-
-/// An element of `inline`. It may hold line ends of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct InlineLine {
-    /// The command.
-    pub text: Text,
-    /// The template's line on which it starts, from 1.
-    #[serde(skip)]
-    pub line: usize,
-}
-
-/// A step that puts a file or folder into the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FileStep {
-    /// What to put there.
-    pub content: Content,
-    /// An absolute path in the guest. One that ends with a slash is a folder to put it into.
-    pub destination: String,
-    /// Permission bits, at most 0o7777; nothing keeps the file's own, and gives `content` 0644.
-    pub mode: Option<u32>,
-    /// Who owns it; nothing means root.
-    pub owner: Option<Owner>,
-}
-
-/// What a file step puts into the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Content {
-    /// A file or folder of this host.
-    Source(HostPath),
-    /// The text of a file.
-    Text(Text),
-}
-
-/// A user and perhaps a group of the guest, by name or number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Owner {
-    /// The user.
-    pub user: String,
-    /// The group; nothing means the user's own.
-    pub group: Option<String>,
+    /// Fetches a file or folder from the guest.
+    Download(DownloadStep),
+    /// Starts the guest anew and waits until it is back.
+    Reboot(RebootStep),
+    /// Stops for a person.
+    Breakpoint(BreakpointStep),
+    /// Runs a playbook of this host against the guest.
+    Ansible(AnsibleStep),
 }

@@ -1,6 +1,9 @@
 //! `[source]`: where the base disk comes from.
 
-use crate::{model::HostPath, names::words};
+use crate::{
+    model::{HostPath, Iso},
+    names::words,
+};
 use kiln_types::{ByteSize, Digest};
 use serde::Serialize;
 
@@ -12,6 +15,20 @@ pub enum Source {
     Bootstrap(Bootstrap),
     /// A disk image that exists.
     Disk(DiskSource),
+    /// An installation from its medium.
+    Iso(Iso),
+}
+
+impl Source {
+    /// Returns the word for its type in a template.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Bootstrap(_) => "bootstrap",
+            Self::Disk(_) => "disk",
+            Self::Iso(_) => "iso",
+        }
+    }
 }
 
 /// A Debian base disk that Kiln makes through `mmdebstrap`.
@@ -48,6 +65,8 @@ pub struct DiskSource {
     pub format: Option<DiskFormat>,
     /// The size to grow it to; nothing keeps its own.
     pub disk_size: Option<ByteSize>,
+    /// Whether the last partition and its file system take the space that `disk_size` adds.
+    pub grow: bool,
 }
 
 /// Where a disk image is.

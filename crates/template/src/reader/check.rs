@@ -1,12 +1,13 @@
-//! Checks that several tables share: sizes, paths of the guest, files of this host, names.
+//! Checks that several tables share: sizes, times, paths of the guest, files of this host, names.
 
 use crate::{
-    model::HostPath,
+    interpolation::Style,
+    model::{HostPath, Text},
     reader::{Field, quoted},
     report::{Checked, Diagnostic},
 };
-use kiln_types::ByteSize;
-use std::path::Path;
+use kiln_types::{ByteSize, TimeSpan};
+use std::{collections::BTreeMap, path::Path};
 
 /// Largest disk and memory accepted: EBS's largest volume.
 const LARGEST: ByteSize = ByteSize::from_gib(64 << 10);
@@ -15,6 +16,7 @@ const LARGEST: ByteSize = ByteSize::from_gib(64 << 10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     File,
+    Folder,
     FileOrFolder,
 }
 
@@ -30,6 +32,40 @@ impl Field<'_> {
             return Err(self.wrong(format!("`{}` is not a whole number of MiB", self.name), "has a fraction"));
         }
         Ok(size)
+    }
+
+    /// Reads a span of time.
+    pub(crate) fn duration(&self) -> Checked<TimeSpan> {
+        self.quantity("a duration", "10m")
+    }
+
+    /// Reads a span of time after which something is given up.
+    pub(crate) fn time_limit(&self) -> Checked<TimeSpan> {
+        let span = self.duration()?;
+        if span.as_duration().is_zero() {
+            return Err(self.wrong(format!("`{}` is out of range", self.name), "expected more than nothing"));
+        }
+        Ok(span)
+    }
+
+    /// Reads environment variables; their values may be sensitive.
+    pub(crate) fn environment(&self) -> Checked<BTreeMap<String, Text>> {
+        let entries = self.entries(|field| {
+            field.check_identifier("an environment variable")?;
+            field.text(Style::Strict)
+        })?;
+        Ok(entries.into_iter().collect())
+    }
+
+    /// Checks that the key can name a variable.
+    pub(crate) fn check_identifier(&self, what: &str) -> Checked<()> {
+        let known = self.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if known && !self.name.starts_with(|c: char| c.is_ascii_digit()) && !self.name.is_empty() {
+            return Ok(());
+        }
+        let title = format!("{} cannot name {what}", quoted(&self.name));
+        let diagnostic = Diagnostic::at(self.key.clone(), title);
+        Err(self.context.report(diagnostic.label("expected letters, digits and `_`, and no digit first")))
     }
 
     /// Reads an absolute path of the guest.
@@ -50,15 +86,18 @@ impl Field<'_> {
         let path = HostPath::new(&self.context.inputs.folder, &written);
         let found = match kind {
             Kind::File => path.path.is_file(),
+            Kind::Folder => path.path.is_dir(),
             Kind::FileOrFolder => path.path.exists(),
         };
         if found {
             return Ok(path);
         }
-        let title = if path.path.is_dir() {
-            format!("{} is a folder, not a file", quoted(&written))
-        } else {
-            format!("no file is found at {}", quoted(&written))
+        let written = quoted(&written);
+        let title = match kind {
+            Kind::File if path.path.is_dir() => format!("{written} is a folder, not a file"),
+            Kind::Folder if path.path.exists() => format!("{written} is a file, not a folder"),
+            Kind::Folder => format!("no folder is found at {written}"),
+            Kind::File | Kind::FileOrFolder => format!("no file is found at {written}"),
         };
         let diagnostic = Diagnostic::at(self.span(), title).help(format!("looked at {}", shown(&path.path)));
         Err(self.context.report(diagnostic))

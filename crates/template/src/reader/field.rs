@@ -7,7 +7,7 @@ use crate::{
     names::{Words, listed, nearest},
     reader::{Table, all, one_line, quoted, scalar, value::described},
     report::{Checked, Diagnostic, Reported},
-    scope::{Written, expand},
+    scope::{Written, expand, expand_for_installer},
 };
 use kiln_types::ParseError;
 use std::{
@@ -15,6 +15,10 @@ use std::{
     str::FromStr,
 };
 use toml::{Spanned, de::DeValue};
+
+/// Where a sensitive value may go.
+const SENSITIVE: &str = "sensitive values may be used in `inline`, `environment`, `content`, `command` and `extra_vars` \
+                         of a provisioner, `password` of the communicator and `http_content` of the source";
 
 /// A key and its value, or an element of an array under the array's key.
 #[derive(Clone)]
@@ -74,16 +78,24 @@ impl<'c> Field<'c> {
         value.text
     }
 
+    /// Reads a text for an installer: `${http.…}` stand in it until the server runs.
+    pub(crate) fn text_for_installer(&self, style: Style) -> Checked<Text> {
+        let value = expand_for_installer(self.context, &self.written()?, style);
+        self.context.used(value.uses);
+        value.text
+    }
+
     /// Reads a string that may be shown.
     pub(crate) fn string(&self) -> Checked<String> {
-        let text = self.text(Style::Strict)?;
+        self.shown(&self.text(Style::Strict)?)
+    }
+
+    /// Refuses a text that cannot be shown.
+    pub(crate) fn shown(&self, text: &Text) -> Checked<String> {
         if text.is_sensitive() {
             let title = format!("a sensitive value cannot be used in `{}`", self.name);
-            let diagnostic =
-                Diagnostic::at(self.span(), title).label("would be shown or stored in clear").help(
-                    "sensitive values may be used in `inline`, `environment` and `content` of a provisioner",
-                );
-            return Err(self.context.report(diagnostic));
+            let diagnostic = Diagnostic::at(self.span(), title).label("would be shown or stored in clear");
+            return Err(self.context.report(diagnostic.help(SENSITIVE)));
         }
         Ok(text.expose().to_owned())
     }

@@ -108,11 +108,16 @@ impl<'c> Table<'c> {
 
     /// Returns the one of several keys that is there.
     pub(crate) fn exactly_one<const N: usize>(&mut self, keys: [&'static str; N]) -> Checked<Field<'c>> {
-        let mut there = keys.map(|key| self.get(key)).into_iter().flatten();
-        let Some(first) = there.next() else {
+        self.at_most_one(keys).ok_or_else(|| {
             let title = format!("{} needs one of {}", self.title, listed(keys));
-            return Err(self.report(self.mistake(title)));
-        };
+            self.report(self.mistake(title))
+        })
+    }
+
+    /// Returns the one of several keys that is there, if any.
+    pub(crate) fn at_most_one<const N: usize>(&mut self, keys: [&'static str; N]) -> Option<Field<'c>> {
+        let mut there = keys.map(|key| self.get(key)).into_iter().flatten();
+        let first = there.next()?;
         for other in there {
             let title = format!("`{}` and `{}` exclude each other", first.name, other.name);
             let diagnostic = Diagnostic::at(other.key.clone(), title)
@@ -120,7 +125,7 @@ impl<'c> Table<'c> {
                 .context(first.key.clone(), "already given here");
             self.report(diagnostic);
         }
-        Ok(first)
+        Some(first)
     }
 
     /// Says where keys that are none of this table would be right.

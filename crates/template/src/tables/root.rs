@@ -4,10 +4,10 @@ use crate::{
     context::Context,
     given::Given,
     locals,
-    model::{Communicator, Machine, Template},
+    model::{Communicator, Machine, Sysprep, Template},
     reader::{Field, Table, quoted},
     report::Checked,
-    tables::{export, image, machine, provisioner, source},
+    tables::{communicator, condition::Run, export, image, machine, provisioner, source, sysprep},
     variables,
 };
 use toml::de::DeTable;
@@ -33,11 +33,15 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
         description
     });
 
-    let source = table.required_table("source", "with a `type`").and_then(|table| source::read(table, &name));
-    let communicator = table.or("communicator", Communicator::Agent, machine::read_communicator);
-    let machine = table.or("machine", Machine::default(), machine::read);
-    let provisioners = table.or("provisioner", Vec::new(), provisioner::read);
+    let communicator = table.or("communicator", Communicator::Agent, communicator::read);
     let image = image::read(context, image);
+    let root = image.as_ref().ok().map(|image| &image.root_device_name);
+    let machine = table.or("machine", Machine::default(), |field| machine::read(field, &communicator, root));
+    let source = table.required_table("source", "with a `type`");
+    let source = source.and_then(|table| source::read(table, &name, &machine));
+    let run = Run::new(&name, &source, &machine, &communicator);
+    let provisioners = table.or("provisioner", Vec::new(), |field| provisioner::read(field, &run));
+    let sysprep = table.or("sysprep", Sysprep::default(), sysprep::read);
     let exports = table.or("export", Vec::new(), export::read);
     table.finish()?;
     locals?;
@@ -49,6 +53,7 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
         machine: machine?,
         communicator: communicator?,
         provisioners: provisioners?,
+        sysprep: sysprep?,
         image: image?,
         exports: exports?,
     })

@@ -31,8 +31,8 @@ fn the_serialised_steps() {
     assert_eq!(
         found,
         [
-            r#"{"type":"shell","code":{"inline":["echo value","true"]},"environment":{"A":"1","B":"2"},"interpreter":["/bin/sh","-e"],"working_directory":null,"user":null,"timeout":null,"valid_exit_codes":[0]}"#,
-            r#"{"type":"shell","code":{"scripts":["../files/setup.sh"]},"environment":{},"interpreter":["/bin/sh","-e"],"working_directory":"/","user":"nobody","timeout":"90s","valid_exit_codes":[0,7]}"#,
+            r#"{"type":"shell","code":{"inline":["echo value","true"]},"environment":{"A":"1","B":"2"},"interpreter":["/bin/sh","-e"],"working_directory":null,"user":null,"valid_exit_codes":[0],"expect_disconnect":false,"secrets":[]}"#,
+            r#"{"type":"shell","code":{"scripts":["../files/setup.sh"]},"environment":{},"interpreter":["/bin/sh","-e"],"working_directory":"/","user":"nobody","valid_exit_codes":[0,7],"expect_disconnect":false,"secrets":[]}"#,
             r#"{"type":"file","content":{"source":"../files/motd"},"destination":"/etc/motd","mode":420,"owner":{"user":"a","group":"b"}}"#,
         ]
     );

@@ -7,11 +7,11 @@ use crate::{
     report::Checked,
 };
 
-/// Keys that only this type has.
-pub(crate) const KEYS: [&str; 5] = ["source", "content", "destination", "mode", "owner"];
+/// Keys that not every type has.
+pub(super) const KEYS: [&str; 5] = ["source", "content", "destination", "mode", "owner"];
 
 /// Reads a file step.
-pub(crate) fn read(mut table: Table<'_>) -> Checked<FileStep> {
+pub(super) fn read(mut table: Table<'_>) -> Checked<FileStep> {
     let content = table.exactly_one(["source", "content"]).and_then(|field| match field.name.as_str() {
         "source" => field.host_path(Kind::FileOrFolder).map(Content::Source),
         _ => field.text(Style::Guest).map(Content::Text),
@@ -32,7 +32,7 @@ pub(crate) fn read(mut table: Table<'_>) -> Checked<FileStep> {
 }
 
 /// Makes the name of a step that has none.
-pub(crate) fn name(step: &FileStep) -> String {
+pub(super) fn name(step: &FileStep) -> String {
     match &step.content {
         Content::Source(source) => format!("file: {source} -> {}", step.destination),
         Content::Text(_) => format!("file: {}", step.destination),
