@@ -6,6 +6,7 @@
 mod account;
 mod architecture;
 mod block;
+mod boot_command;
 mod device;
 mod digest;
 mod duration;
@@ -20,6 +21,7 @@ mod timestamp;
 pub use account::AccountId;
 pub use architecture::{Architecture, RootDeviceType};
 pub use block::{BLOCK_SIZE, BlockIndex};
+pub use boot_command::{BootAction, BootCommand, BootCommandError, Key, Named, PLACEHOLDERS};
 pub use device::DeviceName;
 pub use digest::Digest;
 pub use duration::TimeSpan;
