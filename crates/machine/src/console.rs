@@ -1,5 +1,8 @@
 //! What a guest last said on its serial port.
 
+mod lines;
+
+pub(crate) use lines::lines;
 use std::{
     io::{Read, Seek, SeekFrom},
     path::Path,
@@ -15,18 +18,17 @@ pub(crate) const TAIL_LINES: usize = 30;
 /// Returns the console's last lines, without what would drive a terminal. A console that cannot be read has none.
 #[must_use]
 pub fn tail(console: &Path, lines: usize) -> Vec<String> {
-    let text = end_of(console).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let shown: Vec<String> = text.lines().map(printable).filter(|line| !line.trim().is_empty()).collect();
-    shown[shown.len().saturating_sub(lines)..].to_vec()
+    let mut shown = self::lines::lines(&end_of(console, TAIL_BYTES).unwrap_or_default());
+    shown.split_off(shown.len().saturating_sub(lines))
 }
 
-fn end_of(path: &Path) -> std::io::Result<Vec<u8>> {
+/// Reads the last bytes of a console, `most` of them.
+pub(crate) fn end_of(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let mut file = fs_err::File::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
     let mut bytes = Vec::new();
-    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -53,36 +55,6 @@ fn read_on(path: &Path, at: u64, seen: &mut Vec<u8>) -> std::io::Result<u64> {
     file.seek(SeekFrom::Start(at))?;
     let read = file.take(TAIL_BYTES).read_to_end(seen)?;
     Ok(u64::try_from(read).unwrap_or_default())
-}
-
-/// Takes escape sequences and control characters out of a line.
-fn printable(line: &str) -> String {
-    let mut out = String::new();
-    let mut chars = line.trim_end_matches('\r').chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\u{1b}' => skip_sequence(&mut chars),
-            // The line starts anew: what stood there is drawn over.
-            '\r' => out.clear(),
-            '\t' => out.push(c),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Skips what follows an escape: `[`, parameters and a final letter, or one character.
-fn skip_sequence(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    if chars.next_if_eq(&'[').is_none() {
-        chars.next();
-        return;
-    }
-    for c in chars.by_ref() {
-        if ('@'..='~').contains(&c) {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

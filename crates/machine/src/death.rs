@@ -10,6 +10,7 @@
 
 use crate::{
     console::{self, TAIL_LINES},
+    diagnosis::{Diagnosis, Kind},
     qmp::Event,
     supervisor::SIGNALED,
 };
@@ -64,6 +65,11 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Says whether what the guest said can be why.
+    const fn is_of_the_guest(&self) -> bool {
+        matches!(self, Self::Panic | Self::GuestOff | Self::GuestRestarted | Self::Stuck)
+    }
+
     /// Says whether the guest itself came to an orderly end, so that QEMU closed the disks whole.
     #[must_use]
     pub const fn is_orderly(&self) -> bool {
@@ -139,6 +145,8 @@ impl fmt::Display for Cause {
 pub struct Death {
     /// What ended it.
     pub cause: Cause,
+    /// What the console means, where the guest is to blame and its console tells.
+    pub diagnosis: Option<Diagnosis>,
     /// The console's last lines.
     pub console: Vec<String>,
     /// What QEMU last said.
@@ -148,7 +156,13 @@ pub struct Death {
 impl Death {
     /// Gathers what is known.
     pub(crate) fn new(cause: Cause, console: &Path, log: &Path) -> Self {
-        Self { cause, console: console::tail(console, TAIL_LINES), said: console::tail(log, LOG_LINES) }
+        let diagnosis = cause.is_of_the_guest().then(|| Diagnosis::of(console)).flatten();
+        Self {
+            cause,
+            diagnosis: diagnosis.filter(Diagnosis::ends_a_machine),
+            console: console::tail(console, TAIL_LINES),
+            said: console::tail(log, LOG_LINES),
+        }
     }
 
     /// Returns the cause, with the last that QEMU said of it.
@@ -160,6 +174,12 @@ impl Death {
 impl fmt::Display for Death {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.cause.fmt(f)?;
+        match &self.diagnosis {
+            // The cause has said it already.
+            Some(Diagnosis { kind: Kind::Panic, said, .. }) => write!(f, "\n  {said}")?,
+            Some(diagnosis) => write!(f, "\n  {diagnosis}")?,
+            None => {}
+        }
         for (what, lines) in [("QEMU said", &self.said), ("the console's last lines", &self.console)] {
             if !lines.is_empty() {
                 write!(f, "\n  {what}:")?;
@@ -193,11 +213,33 @@ mod tests {
         fs_err::write(&console, "[ 1.0] Kernel panic - not syncing: sysrq\n[ 1.1] Rebooting\n").unwrap();
         assert_eq!(of(0, Some("guest-reset")), Cause::Panic);
         assert_eq!(of(0, Some("guest-shutdown")), Cause::GuestOff);
-        let text = Death::new(Cause::Panic, &console, &world.path().join("none")).to_string();
+    }
+
+    #[test]
+    fn a_death_says_what_the_console_means() {
+        let world = tempfile::tempdir().unwrap();
+        let console = world.path().join("console.log");
+        let of = |cause, said: &str| {
+            fs_err::write(&console, said).unwrap();
+            Death::new(cause, &console, &world.path().join("none")).to_string()
+        };
+        let panicked = "[ 1.0] Kernel panic - not syncing: sysrq\n[ 1.1] Rebooting\n";
+        assert_eq!(
+            of(Cause::Panic, panicked),
+            "the guest's kernel panicked\n  Kernel panic - not syncing: sysrq\n  the console's last lines:\n    \
+             | [ 1.0] Kernel panic - not syncing: sysrq\n    | [ 1.1] Rebooting"
+        );
+        let no_root =
+            "[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n";
+        let text = of(Cause::GuestRestarted, no_root);
         assert!(
-            text.starts_with("the guest's kernel panicked\n") && text.contains("| [ 1.0] Kernel panic"),
+            text.starts_with("the guest restarted\n  the root file system was not found: Kernel"),
             "{text}"
         );
+        // What the guest said is not why QEMU was killed, and a login is not why a guest turned itself off.
+        assert!(!of(Cause::Killed(9), no_root).contains("not found:"));
+        assert!(!of(Cause::GuestOff, "guest login: ").contains("asks for a login"));
+        assert_eq!(of(Cause::GuestOff, ""), "the guest turned itself off");
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl Error {
                 let folder = path.parent().unwrap_or(path);
                 Some(format!("df -h {}   # or kiln --home DIR on a larger disk", folder.display()))
             }
+            Self::Died(Death { diagnosis: Some(diagnosis), .. }) => Some(diagnosis.hint.clone()),
             _ => None,
         }
     }
