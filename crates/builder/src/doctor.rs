@@ -106,7 +106,7 @@ impl Kiln {
 }
 
 fn accelerator_check(facts: &KvmFacts) -> Check {
-    let choice = choose(Wanted::Auto, facts);
+    let choice = choose(Wanted::Auto, kiln_types::Architecture::X86_64, facts, None);
     let state = if choice.accelerator == Accelerator::Kvm { CheckState::Ok } else { CheckState::Warning };
     Check { name: "accelerator", state, finding: choice.reason, fix: None }
 }

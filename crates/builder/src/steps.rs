@@ -14,6 +14,7 @@ use kiln_machine::{
     start,
 };
 use kiln_template::{Machine, Template};
+use kiln_types::Architecture;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -76,7 +77,7 @@ impl Kiln {
         let phase = events.begin(Phase::Machine);
         let appliance = self.appliance(base, &loaded.template, folder.path()).await?;
         events.note(&appliance.described);
-        let choice = choose(wanted(&loaded.template), &KvmFacts::of_this_host());
+        let choice = choose(wanted(&loaded.template), Architecture::X86_64, &KvmFacts::of_this_host(), None);
         events.note(format!("accelerator: {}", choice.reason));
         let config = machine_config(&loaded.template, &appliance, &choice, base, &overlay, folder.path());
         let mut starts = 1;

@@ -1,7 +1,7 @@
 //! A machine as QEMU's arguments. Nothing is left to QEMU's defaults, and no file's format is guessed.
 
 use crate::config::{Accelerator, Boot, Disk, MachineConfig, Network};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{ffi::OsString, path::Path};
 
 /// The file descriptors that QEMU inherits for its two connections.
@@ -78,11 +78,11 @@ fn network_arguments(args: &mut Arguments, network: &Network) {
     args.add(["-device", "virtio-net-pci,netdev=net0,romfile="]);
 }
 
-/// A raw base below a qcow2 overlay, each by a node of its own.
+/// Returns the nodes of a disk, each after those it is made of: a raw base below a qcow2 overlay.
 ///
 /// The overlay is thrown away when anything dies, so the guest's flushes need not reach the host's disk; the snapshot
 /// that is made of it is what gets synced. A full host disk stops the guest, which then is told as what it is.
-fn disk_arguments(args: &mut Arguments, number: usize, disk: &Disk, boots: bool) {
+pub(crate) fn disk_nodes(number: usize, disk: &Disk) -> Vec<Value> {
     let node = |part: &str| format!("{}{part}", disk_node(number));
     let file = |part: &str, path: &Path| {
         json!({"node-name": node(part), "driver": "file", "filename": path, "discard": "unmap",
@@ -95,16 +95,24 @@ fn disk_arguments(args: &mut Arguments, number: usize, disk: &Disk, boots: bool)
     let top_file = file("-file", &disk.overlay);
     let top = json!({"node-name": node(""), "driver": "qcow2", "file": node("-file"), "backing": node("-base"),
                      "discard": "unmap", "detect-zeroes": "unmap", "cache": {"direct": false, "no-flush": true}});
-    for blockdev in [base_file, base, top_file, top] {
-        args.add(["-blockdev", &blockdev.to_string()]);
+    vec![base_file, base, top_file, top]
+}
+
+/// Returns the device of a disk.
+pub(crate) fn disk_device(number: usize, disk: &Disk) -> Value {
+    json!({"driver": "virtio-blk-pci", "drive": disk_node(number), "serial": disk.serial,
+           "werror": "stop", "rerror": "stop"})
+}
+
+fn disk_arguments(args: &mut Arguments, number: usize, disk: &Disk, boots: bool) {
+    for node in disk_nodes(number, disk) {
+        args.add(["-blockdev", &node.to_string()]);
     }
-    let device = format!(
-        "virtio-blk-pci,drive={},serial={},werror=stop,rerror=stop{}",
-        node(""),
-        escaped(Path::new(&disk.serial)),
-        if boots { ",bootindex=0" } else { "" }
-    );
-    args.add(["-device", &device]);
+    let mut device = disk_device(number, disk);
+    if boots {
+        device["bootindex"] = json!(0);
+    }
+    args.add(["-device", &device.to_string()]);
 }
 
 /// Names the topmost node of a disk, the one that QEMU's events speak of.
@@ -183,7 +191,7 @@ mod tests {
     fn firmware_boots_from_the_first_disk() {
         let bios = shown(&MachineConfig { boot: Boot::Bios, ..config() });
         assert!(bios.contains("q35,graphics=off\n") && !bios.contains("-kernel"), "{bios}");
-        assert!(bios.contains("bootindex=0"), "{bios}");
+        assert!(bios.contains(r#""bootindex":0"#), "{bios}");
         let boot = Boot::Uefi { code: "/f/code.fd".into(), variables: "/o/vars.fd".into() };
         let uefi = shown(&MachineConfig { boot, ..config() });
         let read_only = r#"{"driver":"raw","file":"firmware-file","node-name":"firmware","read-only":true}"#;

@@ -1,4 +1,4 @@
-//! How a machine is started, and started again where KVM turns out not to work.
+//! How a machine is started, and started again where KVM cannot be used.
 
 use crate::{
     Choice, Error, Qemu, Supervisor,
@@ -6,30 +6,35 @@ use crate::{
     config::{Accelerator, MachineConfig},
     qmp::Qmp,
     running::Running,
+    warm::plug,
     watch::{died, watch_over},
 };
 use command_fds::{CommandFdExt, FdMapping};
 use std::{
+    ffi::OsString,
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
     process::Stdio,
     time::Duration,
 };
-use tokio::{
-    net::UnixStream,
-    process::Command,
-    sync::mpsc,
-    time::{Instant, sleep, timeout},
-};
-
-/// A guest under KVM that has written nothing to its console by then is not going to: the agent's first word comes
-/// within a second where KVM works.
-const LIFE_WITHIN: Duration = Duration::from_secs(10);
+use tokio::{net::UnixStream, process::Command, sync::mpsc, time::timeout};
 
 /// The connection closes a moment before the process is gone; the process knows why.
 const DEATH_WITHIN: Duration = Duration::from_secs(5);
 
-/// Starts a machine. Where KVM was chosen by itself and does not work, it is started again under TCG, and
-/// [`Running::fallback`] says why.
+/// How much of a machine there is when QEMU starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Launch {
+    /// All of it.
+    Whole,
+    /// All but its disks, which are plugged in later.
+    WithoutDisks,
+    /// The same, and it waits for its memory instead of booting.
+    Restored,
+}
+
+/// Starts a machine. Where KVM was chosen without having been tried and QEMU cannot use it at all, the machine is started
+/// under TCG, and [`Running::fallback`] says why. A guest that hangs under KVM is only found out by
+/// [`start_appliance`](crate::start_appliance).
 ///
 /// # Errors
 /// When QEMU cannot be started or ends at once.
@@ -39,44 +44,26 @@ pub async fn start(
     config: &MachineConfig,
     choice: &Choice,
 ) -> Result<Running, Error> {
-    let why = match launch(qemu, supervisor, config).await {
-        Ok(running) if !choice.may_fall_back => return Ok(running),
-        Ok(running) => match no_life(config, &running).await {
-            None => return Ok(running),
-            Some(why) => {
-                // Both must not have the disks open at once.
-                running.kill().await;
-                why
-            }
-        },
+    let why = match launch(qemu, supervisor, config, Launch::Whole).await {
         Err(Error::Died(death)) if choice.may_fall_back => death.first_line(),
-        Err(error) => return Err(error),
+        result => return result,
     };
     let fallback = MachineConfig { accelerator: Accelerator::Tcg, ..config.clone() };
-    let mut running = launch(qemu, supervisor, &fallback).await?;
+    let mut running = launch(qemu, supervisor, &fallback, Launch::Whole).await?;
     running.fell_back(why);
     Ok(running)
 }
 
-/// Says why a guest does not seem to live; nothing where it wrote to its console.
-async fn no_life(config: &MachineConfig, running: &Running) -> Option<String> {
-    let until = Instant::now() + LIFE_WITHIN;
-    while Instant::now() < until {
-        if fs_err::metadata(&config.console).is_ok_and(|console| console.len() > 0) {
-            return None;
-        }
-        if let Ok(death) = timeout(Duration::from_millis(20), running.death()).await {
-            return Some(death.first_line());
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    Some(format!("the guest wrote nothing to its console within {} s", LIFE_WITHIN.as_secs()))
-}
-
-async fn launch(qemu: &Qemu, supervisor: &Supervisor, config: &MachineConfig) -> Result<Running, Error> {
+/// Starts QEMU, and waits until it takes commands.
+pub(crate) async fn launch(
+    qemu: &Qemu,
+    supervisor: &Supervisor,
+    config: &MachineConfig,
+    launch: Launch,
+) -> Result<Running, Error> {
     let (qmp_here, qmp_there) = StdUnixStream::pair()?;
     let (agent_here, agent_there) = StdUnixStream::pair()?;
-    let mut command = supervisor.command(&qemu.system, &arguments(config));
+    let mut command = supervisor.command(&qemu.system, &arguments_of(config, launch));
     let log = fs_err::File::create(&config.log)?.into_parts().0;
     command.stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
     // Always both, so that nothing that `kiln` itself inherited can stand in their places.
@@ -102,6 +89,17 @@ async fn launch(qemu: &Qemu, supervisor: &Supervisor, config: &MachineConfig) ->
     };
     let agent = config.agent_port.is_some().then(|| stream(agent_here)).transpose()?;
     Ok(Running::new(qmp, agent, ended, lifeline, config))
+}
+
+fn arguments_of(config: &MachineConfig, launch: Launch) -> Vec<OsString> {
+    match launch {
+        Launch::Whole => arguments(config),
+        Launch::WithoutDisks => plug::arguments(config),
+        Launch::Restored => {
+            let waits = ["-incoming", "defer"].map(OsString::from);
+            plug::arguments(config).into_iter().chain(waits).collect()
+        }
+    }
 }
 
 fn stream(stream: StdUnixStream) -> Result<UnixStream, Error> {

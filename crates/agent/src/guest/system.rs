@@ -188,7 +188,10 @@ impl System {
     /// Unmounts everything in the image that is not of its own disk, and removes what was made to mount on.
     fn take_away(&mut self) -> Result<(), Failure> {
         let authorities = std::mem::take(&mut self.authorities);
-        chroot::inside(self.root.as_deref(), || authorities.iter().try_for_each(Extended::restore))?;
+        // Without an image there is no root to enter.
+        if !authorities.is_empty() {
+            chroot::inside(self.root.as_deref(), || authorities.iter().try_for_each(Extended::restore))?;
+        }
         let keep: Vec<&Path> = self.mounted.iter().map(|mounted| &*mounted.place).collect();
         mounts::unmount_below(&self.root(), &keep)?;
         self.transients.remove(&self.root())

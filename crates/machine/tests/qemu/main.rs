@@ -1,6 +1,8 @@
 //! Machines for real: how they end, and that nothing of them is left.
 
+mod appliances;
 mod guests;
+mod warm;
 mod world;
 
 use anyhow::{Context, Result, ensure};

@@ -63,7 +63,7 @@ impl World {
         let reason = "these guests are small".to_owned();
         let accelerator = self.config.accelerator;
         let may_fall_back = accelerator == Accelerator::Kvm;
-        let choice = Choice { accelerator, may_fall_back, reason };
+        let choice = Choice { accelerator, may_fall_back, reason, probe: None };
         start(&self.qemu, &supervisor(), &self.config, &choice).await
     }
 
@@ -105,6 +105,6 @@ impl World {
     }
 }
 
-fn supervisor() -> Supervisor {
+pub(crate) fn supervisor() -> Supervisor {
     Supervisor { program: env!("CARGO_BIN_EXE_kiln-machine-supervise").into(), args: Vec::new() }
 }
