@@ -7,7 +7,7 @@ use crate::{
     names::{listed, nearest},
     report::{Checked, Diagnostic, Reported},
 };
-use kiln_types::Timestamp;
+use kiln_types::{PLACEHOLDERS, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
@@ -15,9 +15,6 @@ use std::{
 
 /// The first words of names, before the dot.
 const NAMESPACES: [&str; 4] = ["var", "local", "build", "image"];
-
-/// Names that stand in a text for an installer until its HTTP server runs.
-const HTTP: [&str; 3] = ["http.address", "http.ip", "http.port"];
 
 /// Bytes that a text may come to. Texts that each hold another twice would fill the memory otherwise.
 const LONGEST: usize = 16 << 20;
@@ -114,13 +111,13 @@ pub(crate) fn expand(context: &Context<'_>, written: &Written<'_>, style: Style)
 /// Replaces every `${…}` by its value in the scope, but for those that only the build can tell.
 pub(crate) fn expand_for_installer(context: &Context<'_>, written: &Written<'_>, style: Style) -> Value {
     expand_with(context, written, style, &mut |reference| {
-        if HTTP.contains(&reference.name) {
+        if PLACEHOLDERS.contains(&reference.name) {
             return Value::plain(format!("${{{}}}", reference.name));
         }
         let found = context.scope.borrow().get(reference.name);
         found.unwrap_or_else(|| {
             let scope = context.scope.borrow();
-            Value::failed(unknown(context, reference, scope.names().chain(HTTP)))
+            Value::failed(unknown(context, reference, scope.names().chain(PLACEHOLDERS)))
         })
     })
 }

@@ -4,7 +4,7 @@ use crate::{
     model::{Checksum, HostPath, Location, Text},
     names::words,
 };
-use kiln_types::{ByteSize, TimeSpan};
+use kiln_types::{BootCommand, ByteSize, TimeSpan};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -19,10 +19,11 @@ pub struct Iso {
     pub disk_size: ByteSize,
     /// How long the machine runs before anything is typed.
     pub boot_wait: TimeSpan,
+    /// What is typed; `${http.address}`, `${http.ip}` and `${http.port}` stand in it until the server runs.
+    pub boot_command: BootCommand,
     /// A folder that the guest can fetch files from.
     pub http_directory: Option<HostPath>,
-    /// Files that the guest can fetch, by their path from `/`; `${http.address}`, `${http.ip}` and
-    /// `${http.port}` stand in them until the server runs.
+    /// Files that the guest can fetch, by their path from `/`; `${http.…}` stand in them as in `boot_command`.
     pub http_content: BTreeMap<String, Text>,
     /// Files and folders on a CD.
     pub cd_files: Vec<HostPath>,

@@ -17,8 +17,9 @@ use std::{
 use toml::{Spanned, de::DeValue};
 
 /// Where a sensitive value may go.
-const SENSITIVE: &str = "sensitive values may be used in `inline`, `environment`, `content`, `command` and `extra_vars` \
-                         of a provisioner, `password` of the communicator and `http_content` of the source";
+const SENSITIVE: &str = "sensitive values may be used in `inline`, `environment`, `content`, `command` and \
+                         `extra_vars` of a provisioner, `password` of the communicator and `http_content` of \
+                         the source";
 
 /// A key and its value, or an element of an array under the array's key.
 #[derive(Clone)]

@@ -29,18 +29,18 @@ const ALGORITHMS: [&str; 3] = ["ssh-", "ecdsa-sha2-", "sk-"];
 /// Reads the communicator.
 pub(crate) fn read(field: &Field<'_>) -> Checked<Communicator> {
     let mut table = field.table("`[communicator]`")?;
-    let kind = table.get("type").map_or(Ok(CommunicatorKind::Agent), |field| field.word());
-    match kind {
-        Ok(CommunicatorKind::Agent) => {
+    let (kind, known) = match table.get("type") {
+        Some(_) => table.kind("ssh")?,
+        None => (CommunicatorKind::Agent, Ok(())),
+    };
+    let communicator = match kind {
+        CommunicatorKind::Agent => {
             table.elsewhere(&SSH_KEYS, "communicators of type `ssh`: add `type = \"ssh\"`");
             table.finish().map(|()| Communicator::Agent)
         }
-        // Its keys are looked at as those of the type that has some.
-        Ok(CommunicatorKind::Ssh) | Err(_) => {
-            let ssh = ssh(table);
-            kind.and(ssh).map(Communicator::Ssh)
-        }
-    }
+        CommunicatorKind::Ssh => ssh(table).map(Communicator::Ssh),
+    };
+    known.and(communicator)
 }
 
 fn ssh(mut table: Table<'_>) -> Checked<Ssh> {

@@ -78,7 +78,7 @@ fn firmware(field: &Field<'_>, architecture: Checked<Architecture>) -> Checked<F
     match (architecture, firmware) {
         (Ok(Architecture::Arm64), Firmware::Bios) => {
             let diagnostic =
-                Diagnostic::at(field.span(), "arm64 has no `bios`").label("starts with UEFI only");
+                Diagnostic::at(field.span(), "arm64 has no `bios`").label("its machines start through UEFI");
             Err(field.context.report(diagnostic.help("write `firmware = \"uefi\"`, or leave it out")))
         }
         (Ok(Architecture::I386), Firmware::UefiSecure) => {

@@ -6,10 +6,18 @@ use std::{fmt::Write as _, path::Path};
 
 const WHOLE: &str = include_str!("../../../../fixtures/template/ok/everything.toml");
 
+/// Templates that between them have every key.
+const ALL: [&str; 3] = [
+    WHOLE,
+    include_str!("../../../../fixtures/template/ok/everything-ssh.toml"),
+    include_str!("../../../../fixtures/template/ok/everything-iso.toml"),
+];
+
 /// What a mistake is never without.
 fn answers(text: &str) {
     let mut inputs = inputs(Path::new("../../fixtures/template/ok"));
     inputs.vars.push(("release".to_owned(), "x".to_owned()));
+    inputs.vars.push(("password".to_owned(), "y".to_owned()));
     if let Err(report) = load_text(text, &inputs) {
         assert!(report.len() > 0);
         for colour in [false, true] {
@@ -37,15 +45,16 @@ proptest! {
     }
 
     #[test]
-    fn a_template_with_a_piece_replaced(at in 0..WHOLE.len(), len in 0..40usize, piece in "[\\[\\]{}=\"'\\n$a-z0-9.]{0,6}") {
-        let start = boundary(WHOLE, at);
-        let end = boundary(WHOLE, start + len);
-        answers(&format!("{}{piece}{}", &WHOLE[..start], &WHOLE[end..]));
+    fn a_template_with_a_piece_replaced(which in 0..ALL.len(), at in 0..WHOLE.len(), len in 0..40usize, piece in "[\\[\\]{}=\"'\\n$a-z0-9.]{0,6}") {
+        let whole = ALL[which];
+        let start = boundary(whole, at);
+        let end = boundary(whole, start + len);
+        answers(&format!("{}{piece}{}", &whole[..start], &whole[end..]));
     }
 
     #[test]
-    fn a_template_with_any_value_anywhere(line in 0..200usize, value in "(-?[0-9]{1,20}|true|1\\.5|\\[\\]|\\[1\\]|\\{\\}|\"\"|\"\\$\\{\"|\"\\$\\{var\\.x\\}\"|\"\\\\u0000\"|\"\\\\n\"|1979-05-27|\"[a-z/.:-]{0,8}\")") {
-        let lines = WHOLE.lines().enumerate().map(|(number, text)| match text.split_once(" = ") {
+    fn a_template_with_any_value_anywhere(which in 0..ALL.len(), line in 0..120usize, value in "(-?[0-9]{1,20}|true|1\\.5|\\[\\]|\\[1\\]|\\{\\}|\"\"|\"\\$\\{\"|\"\\$\\{var\\.x\\}\"|\"\\\\u0000\"|\"\\\\n\"|1979-05-27|\"[a-z/.:-]{0,8}\")") {
+        let lines = ALL[which].lines().enumerate().map(|(number, text)| match text.split_once(" = ") {
             Some((key, _)) if number == line => format!("{key} = {value}"),
             _ => text.to_owned(),
         });

@@ -1,7 +1,7 @@
 //! The value of a sensitive variable is in nothing that is shown or stored.
 
 use crate::{inputs, load_text};
-use kiln_template::{Content, Inputs, ShellCode, Step, VarFile};
+use kiln_template::{Communicator, Content, Inputs, ShellCode, Source, Step, VarFile};
 use std::path::{Path, PathBuf};
 
 const SECRET: &str = "hunter2-do-not-tell";
@@ -120,8 +120,51 @@ fn a_secret_is_refused_where_it_would_be_stored() {
         "[machine]\ncpus = \"${var.password}\"",
         "[[provisioner]]\ntype = \"shell\"\nname = \"${var.password}\"\ninline = [\"true\"]",
         "[[provisioner]]\ntype = \"shell\"\nuser = \"${var.password}\"\ninline = [\"true\"]",
+        "[[provisioner]]\ntype = \"shell\"\nwhen = \"${var.password} == a\"\ninline = [\"true\"]",
+        "[[provisioner]]\ntype = \"shell\"\nonly = [\"${var.password}\"]\ninline = [\"true\"]",
+        "[[provisioner]]\ntype = \"breakpoint\"\nnote = \"${var.password}\"",
+        "[communicator]\ntype = \"ssh\"\nusername = \"${var.password}\"",
+        "[communicator]\ntype = \"ssh\"\n[[provisioner]]\ntype = \"ansible\"\nplaybook = \"p\"\n\
+         extra_arguments = [\"${var.password}\"]",
+        "[machine]\nqemu_args = [\"${var.password}\"]",
     ] {
         let shown = quiet(&(declared.clone() + rest), &inputs(Path::new(".")));
         assert!(shown.contains("a sensitive value cannot be used in"), "{shown}");
     }
+}
+
+#[test]
+fn a_booted_guest_and_an_installer_get_the_value() {
+    let text = include_str!("../../../../fixtures/template/ok/everything-ssh.toml");
+    let mut inputs = inputs(Path::new("../../fixtures/template/ok"));
+    inputs.vars.push(("password".to_owned(), SECRET.to_owned()));
+    let template = load_text(text, &inputs).unwrap();
+    let Communicator::Ssh(ssh) = &template.communicator else { panic!("ssh") };
+    assert_eq!(ssh.password.as_ref().unwrap().expose(), SECRET);
+    let Some(Step::Ansible(play)) = template.provisioners.iter().map(|step| &step.step).nth(5) else {
+        panic!("a play")
+    };
+    assert_eq!(play.extra_vars["password"].expose(), SECRET);
+    assert_eq!(template.variable("password").unwrap().value.expose(), SECRET);
+    let text = include_str!("../../../../fixtures/template/ok/everything-iso.toml");
+    let installed = load_text(text, &inputs).unwrap();
+    let Source::Iso(iso) = &installed.source else { panic!("an installation") };
+    assert!(iso.http_content["/preseed.cfg"].expose().contains(SECRET));
+    for shown in [
+        format!("{template:?}{installed:?}"),
+        serde_json::to_string(&template.communicator).unwrap(),
+        serde_json::to_string(&play).unwrap(),
+        serde_json::to_string(&installed.source).unwrap(),
+    ] {
+        assert!(!shown.contains(SECRET), "{shown}");
+    }
+}
+
+#[test]
+fn a_name_in_secrets_is_a_use_of_the_variable() {
+    let text = head(&format!("{{ default = \"{SECRET}\", sensitive = true }}"))
+        + "[[provisioner]]\ntype = \"shell\"\ninline = [\"cat /run/secrets/password\"]\nsecrets = [\"password\"]\n";
+    let template = load_text(&text, &inputs(Path::new("."))).unwrap();
+    assert!(template.provisioners[0].variables.contains("password"));
+    assert!(!serde_json::to_string(&template.provisioners[0].step).unwrap().contains(SECRET));
 }

@@ -16,7 +16,7 @@ const REFUSED: [(&[&str], &str); 7] = [
     ),
     (
         &["monitor", "mon", "qmp", "qmp-pretty", "serial"],
-        "Kiln is at the other end of QEMU's monitor and of the guest's console, and a second one would take their place",
+        "Kiln itself is at the other end of QEMU's monitor and of the guest's console",
     ),
     (
         &["daemonize", "pidfile", "chroot", "runas", "run-with"],

@@ -5,16 +5,17 @@ use crate::{
     interpolation::Style,
     model::{HostPath, Install, Iso, Text},
     reader::{Field, Kind, Table, quoted},
-    report::{Checked, Diagnostic},
+    report::{Checked, Diagnostic, Reported},
 };
-use kiln_types::{ByteSize, TimeSpan};
+use kiln_types::{BootCommand, BootCommandError, ByteSize, TimeSpan};
 
 /// Keys that not every type has.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "path",
     "url",
     "checksum",
     "boot_wait",
+    "boot_command",
     "http_directory",
     "http_content",
     "cd_files",
@@ -36,6 +37,7 @@ pub(super) fn read(mut table: Table<'_>, offline: bool) -> Checked<Iso> {
     let checksum = table.required("checksum", "\"sha256:…\"", checksum);
     let disk_size = table.required("disk_size", "\"8GiB\"", |field| field.size(ByteSize::from_mib(64)));
     let boot_wait = table.or("boot_wait", TimeSpan::from_secs(0), Field::duration);
+    let boot_command = table.or("boot_command", BootCommand::default(), boot_command);
     if offline {
         refuse_server(&mut table);
     }
@@ -50,6 +52,7 @@ pub(super) fn read(mut table: Table<'_>, offline: bool) -> Checked<Iso> {
         checksum: checksum?,
         disk_size: disk_size?,
         boot_wait: boot_wait?,
+        boot_command: boot_command?,
         http_directory: http_directory?,
         http_content: http_content?.unwrap_or_default().into_iter().collect(),
         cd_files: cd_files?,
@@ -57,6 +60,43 @@ pub(super) fn read(mut table: Table<'_>, offline: bool) -> Checked<Iso> {
         floppy_files: floppy_files?,
         floppy_label: floppy_label?,
         install: install?,
+    })
+}
+
+/// Reads what is typed. `${http.…}` stays in it: the server's port is not known yet.
+fn boot_command(field: &Field<'_>) -> Checked<BootCommand> {
+    let elements = field.items()?;
+    let line = |element: &Field<'_>| element.shown(&element.text_for_installer(Style::Strict)?);
+    let lines: Vec<Checked<String>> = elements.iter().map(line).collect();
+    let (first, reported) = match lines.iter().cloned().collect::<Checked<Vec<String>>>() {
+        Ok(lines) => match BootCommand::parse(&lines) {
+            Ok(command) => return Ok(command),
+            Err(mistake) => (mistake.line + 1, boot_mistake(&elements[mistake.line], mistake)),
+        },
+        Err(reported) => (0, reported),
+    };
+    // Keys that are held go from line to line: such a line cannot be judged once another is mistaken.
+    for (element, line) in elements.iter().zip(&lines).skip(first) {
+        if let Ok(line) = line
+            && !holds_or_releases(line)
+            && let Err(mistake) = BootCommand::parse(std::slice::from_ref(line))
+        {
+            boot_mistake(element, mistake);
+        }
+    }
+    Err(reported)
+}
+
+fn holds_or_releases(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    line.contains("on>") || line.contains("off>")
+}
+
+fn boot_mistake(element: &Field<'_>, mistake: BootCommandError) -> Reported {
+    let diagnostic = Diagnostic::at(element.span(), mistake.what);
+    element.context.report(match mistake.help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
     })
 }
 
@@ -114,11 +154,15 @@ fn served(field: &Field<'_>) -> Checked<Text> {
         Some(rest) if rest.split('/').any(|part| matches!(part, "" | "." | "..")) => {
             "holds an empty part, `.` or `..`"
         }
-        Some(rest) if rest.contains(|c: char| c.is_control() || matches!(c, '?' | '#' | '%')) => {
-            "holds a character that is no part of a path"
-        }
+        Some(rest) if rest.contains("${") => "no `${…}` is replaced in a key",
+        Some(rest) if rest.contains(no_part_of_a_path) => "holds a character that is no part of a path",
         Some(_) => return field.text_for_installer(Style::Guest),
     };
     let diagnostic = Diagnostic::at(field.key.clone(), format!("{} is not a path to serve", quoted(path)));
     Err(field.context.report(diagnostic.label(label)))
+}
+
+/// Says whether a character would be escaped in a URL, or end its path.
+fn no_part_of_a_path(c: char) -> bool {
+    c.is_control() || c.is_whitespace() || matches!(c, '?' | '#' | '%' | '\\')
 }
