@@ -1,7 +1,12 @@
 //! A machine as QEMU's arguments. Nothing is left to QEMU's defaults, and no file's format is guessed.
 
-use crate::config::{Accelerator, Boot, Disk, MachineConfig, Network};
-use serde_json::{Value, json};
+mod storage;
+
+pub(crate) use storage::{disk_device, disk_node, disk_nodes};
+
+use crate::config::{Accelerator, Boot, MachineConfig, Network};
+use kiln_types::Architecture;
+use serde_json::json;
 use std::{ffi::OsString, path::Path};
 
 /// The file descriptors that QEMU inherits for its two connections.
@@ -11,13 +16,19 @@ pub(crate) const AGENT_FD: i32 = 4;
 /// Returns QEMU's arguments.
 pub(crate) fn arguments(config: &MachineConfig) -> Vec<OsString> {
     let mut args = Arguments::default();
+    let arm = config.architecture == Architecture::Arm64;
     args.add(["-name", "kiln"]).add(["-nodefaults", "-no-user-config"]).add(["-display", "none"]);
-    args.add(["-machine", machine(&config.boot)]);
-    // A guest that restarts has ended: a kernel that panics under `panic=-1` restarts at once. One that only stops
-    // tells its panic through the device.
-    args.add(["-no-reboot", "-action", "panic=pause", "-device", "pvpanic"]);
+    args.add(["-machine", &machine(config)]);
+    if !config.restarts {
+        // A guest that restarts has ended: a kernel that panics under `panic=-1` restarts at once.
+        args.add(["-no-reboot"]);
+    }
+    // A kernel that only stops tells its panic through the device.
+    args.add(["-action", "panic=pause", "-device", if arm { "pvpanic-pci" } else { "pvpanic" }]);
     match config.accelerator {
         Accelerator::Kvm => args.add(["-accel", "kvm", "-cpu", "host"]),
+        // Pointer authentication by the architected algorithm takes half of an emulated ARM's time.
+        Accelerator::Tcg if arm => args.add(["-accel", "tcg,thread=multi", "-cpu", "max,pauth-impdef=on"]),
         Accelerator::Tcg => args.add(["-accel", "tcg,thread=multi", "-cpu", "max"]),
     };
     args.add(["-smp", &config.cpus.to_string()]);
@@ -26,33 +37,58 @@ pub(crate) fn arguments(config: &MachineConfig) -> Vec<OsString> {
     let console = format!("file,id=console,path={}", escaped(&config.console));
     args.add(["-chardev", &console, "-serial", "chardev:console"]);
     args.add(["-device", "virtio-rng-pci"]);
-    for (number, disk) in config.disks.iter().enumerate() {
-        // A kernel given from outside takes the first place of the boot order itself.
-        let boots = number == 0 && !matches!(config.boot, Boot::Kernel { .. });
-        disk_arguments(&mut args, number, disk, boots);
+    if config.screen {
+        args.add(["-device", if arm { "virtio-gpu-pci" } else { "VGA" }]);
+        if arm {
+            // x86's machine has a keyboard of its own.
+            args.add(["-device", "qemu-xhci", "-device", "usb-kbd"]);
+        }
     }
+    storage::arguments(&mut args, config);
     network_arguments(&mut args, &config.network);
     if let Some(port) = config.agent_port {
         args.add(["-device", "virtio-serial-pci", "-chardev", &format!("socket,id=agent,fd={AGENT_FD}")]);
         args.add(["-device", &format!("virtserialport,chardev=agent,name={port}")]);
     }
-    match &config.boot {
-        Boot::Kernel { kernel, initrd, command_line } => {
-            args.add(["-kernel"]).path(kernel).add(["-initrd"]).path(initrd).add(["-append", command_line]);
-        }
-        Boot::Uefi { code, variables } => firmware_arguments(&mut args, code, variables),
-        Boot::Bios => {}
-    }
+    boot_arguments(&mut args, &config.boot);
+    args.0.extend(config.extra_args.iter().map(OsString::from));
     args.0
 }
 
 /// Without a screen SeaBIOS talks to the serial port: that nothing could be booted is then seen on the console. A
 /// kernel given from outside must not be preceded by it, since the first words there show that the kernel lives.
-fn machine(boot: &Boot) -> &'static str {
+fn machine(config: &MachineConfig) -> String {
+    let board = match config.architecture {
+        Architecture::X86_64 | Architecture::I386 => "q35",
+        Architecture::Arm64 => "virt,gic-version=max",
+    };
+    let options = match config.boot {
+        Boot::Bios if !config.screen => ",graphics=off",
+        Boot::Kernel { .. } | Boot::Bios => "",
+        Boot::Uefi { secure: false, .. } => ",pflash0=firmware,pflash1=variables",
+        Boot::Uefi { secure: true, .. } => ",pflash0=firmware,pflash1=variables,smm=on",
+    };
+    format!("{board}{options}")
+}
+
+fn boot_arguments(args: &mut Arguments, boot: &Boot) {
     match boot {
-        Boot::Kernel { .. } => "q35",
-        Boot::Bios => "q35,graphics=off",
-        Boot::Uefi { .. } => "q35,pflash0=firmware,pflash1=variables",
+        Boot::Kernel { kernel, initrd, command_line } => {
+            args.add(["-kernel"]).path(kernel);
+            if let Some(initrd) = initrd {
+                args.add(["-initrd"]).path(initrd);
+            }
+            args.add(["-append", command_line]);
+        }
+        Boot::Uefi { code, variables, secure } => {
+            firmware_arguments(args, code, variables);
+            if *secure {
+                // Only the firmware itself, in system management mode, may write to the variables.
+                args.add(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+                args.add(["-global", "ICH9-LPC.disable_s3=1"]);
+            }
+        }
+        Boot::Bios => {}
     }
 }
 
@@ -78,48 +114,6 @@ fn network_arguments(args: &mut Arguments, network: &Network) {
     args.add(["-device", "virtio-net-pci,netdev=net0,romfile="]);
 }
 
-/// Returns the nodes of a disk, each after those it is made of: a raw base below a qcow2 overlay.
-///
-/// The overlay is thrown away when anything dies, so the guest's flushes need not reach the host's disk; the snapshot
-/// that is made of it is what gets synced. A full host disk stops the guest, which then is told as what it is.
-pub(crate) fn disk_nodes(number: usize, disk: &Disk) -> Vec<Value> {
-    let node = |part: &str| format!("{}{part}", disk_node(number));
-    let file = |part: &str, path: &Path| {
-        json!({"node-name": node(part), "driver": "file", "filename": path, "discard": "unmap",
-               "cache": {"direct": false, "no-flush": true}})
-    };
-    let mut base_file = file("-base-file", &disk.base);
-    base_file["read-only"] = json!(true);
-    let base =
-        json!({"node-name": node("-base"), "driver": "raw", "file": node("-base-file"), "read-only": true});
-    let top_file = file("-file", &disk.overlay);
-    let top = json!({"node-name": node(""), "driver": "qcow2", "file": node("-file"), "backing": node("-base"),
-                     "discard": "unmap", "detect-zeroes": "unmap", "cache": {"direct": false, "no-flush": true}});
-    vec![base_file, base, top_file, top]
-}
-
-/// Returns the device of a disk.
-pub(crate) fn disk_device(number: usize, disk: &Disk) -> Value {
-    json!({"driver": "virtio-blk-pci", "drive": disk_node(number), "serial": disk.serial,
-           "werror": "stop", "rerror": "stop"})
-}
-
-fn disk_arguments(args: &mut Arguments, number: usize, disk: &Disk, boots: bool) {
-    for node in disk_nodes(number, disk) {
-        args.add(["-blockdev", &node.to_string()]);
-    }
-    let mut device = disk_device(number, disk);
-    if boots {
-        device["bootindex"] = json!(0);
-    }
-    args.add(["-device", &device.to_string()]);
-}
-
-/// Names the topmost node of a disk, the one that QEMU's events speak of.
-pub(crate) fn disk_node(number: usize) -> String {
-    format!("disk{number}")
-}
-
 /// Doubles commas, which separate the options of an argument.
 fn escaped(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
@@ -143,6 +137,7 @@ impl Arguments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Disk, Interface};
     use kiln_types::ByteSize;
 
     fn shown(config: &MachineConfig) -> String {
@@ -151,20 +146,27 @@ mod tests {
 
     fn config() -> MachineConfig {
         MachineConfig {
+            architecture: Architecture::X86_64,
             cpus: 2,
             memory: ByteSize::from_gib(1),
             accelerator: Accelerator::Tcg,
             disks: vec![Disk {
                 serial: "kiln-disk-0".to_owned(),
-                base: "/b,a/disk.raw".into(),
-                overlay: "/o/overlay.qcow2".into(),
+                base: Some("/b,a/disk.raw".into()),
+                overlays: vec!["/o/overlay.qcow2".into()],
+                interface: Interface::VirtioBlk,
             }],
+            media: Vec::new(),
             boot: Boot::Kernel {
                 kernel: "/o/kernel".into(),
-                initrd: "/o/initrd".into(),
+                initrd: Some("/o/initrd".into()),
                 command_line: "console=ttyS0".to_owned(),
             },
             network: Network::User,
+            screen: false,
+            tpm: None,
+            restarts: false,
+            extra_args: Vec::new(),
             console: "/o,x/console.log".into(),
             log: "/o/qemu.log".into(),
             agent_port: Some("org.kiln.agent.0"),
@@ -192,7 +194,7 @@ mod tests {
         let bios = shown(&MachineConfig { boot: Boot::Bios, ..config() });
         assert!(bios.contains("q35,graphics=off\n") && !bios.contains("-kernel"), "{bios}");
         assert!(bios.contains(r#""bootindex":0"#), "{bios}");
-        let boot = Boot::Uefi { code: "/f/code.fd".into(), variables: "/o/vars.fd".into() };
+        let boot = Boot::Uefi { code: "/f/code.fd".into(), variables: "/o/vars.fd".into(), secure: false };
         let uefi = shown(&MachineConfig { boot, ..config() });
         let read_only = r#"{"driver":"raw","file":"firmware-file","node-name":"firmware","read-only":true}"#;
         assert!(uefi.contains("pflash0=firmware,pflash1=variables") && uefi.contains(read_only), "{uefi}");

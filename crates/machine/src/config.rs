@@ -1,6 +1,6 @@
 //! What a machine consists of.
 
-use kiln_types::ByteSize;
+use kiln_types::{Architecture, ByteSize};
 use std::path::PathBuf;
 
 /// What runs a guest's instructions.
@@ -24,18 +24,31 @@ impl std::fmt::Display for Accelerator {
 /// A machine before it is started.
 #[derive(Debug, Clone)]
 pub struct MachineConfig {
+    /// Its processor's architecture.
+    pub architecture: Architecture,
     /// Virtual processors.
     pub cpus: u8,
     /// Memory.
     pub memory: ByteSize,
     /// What runs it.
     pub accelerator: Accelerator,
-    /// The disks, in the order in which the guest sees them.
+    /// The disks, in the order in which the guest sees them; firmware boots from the first.
     pub disks: Vec<Disk>,
+    /// Media that are only read, and can be taken out.
+    pub media: Vec<Medium>,
     /// What it starts.
     pub boot: Boot,
     /// Its network.
     pub network: Network,
+    /// Whether it has a screen and a keyboard. Nobody sees the screen: it is there for programs that want one, and for
+    /// screenshots.
+    pub screen: bool,
+    /// The folder of its TPM's state, where it has a TPM.
+    pub tpm: Option<PathBuf>,
+    /// Whether a guest that restarts goes on. Otherwise its restart ends the machine.
+    pub restarts: bool,
+    /// Arguments for QEMU after all others.
+    pub extra_args: Vec<String>,
     /// The file that gets what the guest writes to its first serial port.
     pub console: PathBuf,
     /// The file that gets what QEMU itself says.
@@ -44,15 +57,52 @@ pub struct MachineConfig {
     pub agent_port: Option<&'static str>,
 }
 
-/// A disk: a raw base that is only read, and a qcow2 overlay that takes every write.
+/// A disk: a raw base that is only read, and qcow2 overlays, of which the last takes every write. One of the two may be
+/// missing: a disk without a base starts blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
     /// What the guest finds it by; at most 20 bytes.
     pub serial: String,
     /// The raw base.
-    pub base: PathBuf,
-    /// The overlay. It names no backing file: the chain is given to QEMU here.
-    pub overlay: PathBuf,
+    pub base: Option<PathBuf>,
+    /// The overlays, the lowest first. They name no backing files: the chain is given to QEMU here.
+    pub overlays: Vec<PathBuf>,
+    /// What it is connected to.
+    pub interface: Interface,
+}
+
+/// What a disk is connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Interface {
+    /// virtio-blk: the fastest, where the guest has its driver.
+    #[default]
+    VirtioBlk,
+    /// NVMe, whose driver most kernels have built in.
+    Nvme,
+    /// SATA, which every installer knows.
+    Sata,
+}
+
+/// A medium that is only read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Medium {
+    /// The file, raw.
+    pub path: PathBuf,
+    /// What the guest takes it for.
+    pub kind: MediumKind,
+    /// Whether firmware tries to boot it, after the disks.
+    pub boots: bool,
+}
+
+/// What a guest takes a medium for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediumKind {
+    /// A CD-ROM.
+    Cdrom,
+    /// A floppy disk; x86 only.
+    Floppy,
+    /// A virtio-blk disk.
+    Disk,
 }
 
 /// What a machine starts.
@@ -62,8 +112,8 @@ pub enum Boot {
     Kernel {
         /// The kernel.
         kernel: PathBuf,
-        /// Its initramfs.
-        initrd: PathBuf,
+        /// Its initramfs, if it needs one.
+        initrd: Option<PathBuf>,
         /// Its command line.
         command_line: String,
     },
@@ -75,6 +125,8 @@ pub enum Boot {
         code: PathBuf,
         /// This machine's own copy of the firmware's variables; written to.
         variables: PathBuf,
+        /// Whether the firmware was built for Secure Boot, and guards its variables by system management mode.
+        secure: bool,
     },
 }
 

@@ -1,6 +1,7 @@
 //! What can go wrong with a machine.
 
 use crate::{Cause, Death, communicator::AgentError};
+use kiln_types::Architecture;
 use std::{io, path::PathBuf, time::Duration};
 
 /// An operation on a machine that failed.
@@ -15,6 +16,14 @@ pub enum Error {
         program: &'static str,
         /// The Debian package that holds it.
         package: &'static str,
+    },
+    /// No firmware of such machines is installed, or none is known.
+    #[error("{}", no_firmware(*.architecture, *.secure))]
+    NoFirmware {
+        /// The machine's architecture.
+        architecture: Architecture,
+        /// Whether it was to have Secure Boot.
+        secure: bool,
     },
     /// A program could not be run.
     #[error("{} cannot be run", program.display())]
@@ -84,6 +93,13 @@ impl Error {
             Self::NoQemu { package, .. } => {
                 Some(format!("apt-get install {package}   # kiln doctor shows what else is missing"))
             }
+            Self::NoFirmware { architecture: Architecture::X86_64, .. } => {
+                Some("apt-get install ovmf   # on Fedora edk2-ovmf, on Arch edk2-ovmf".to_owned())
+            }
+            Self::NoFirmware { architecture: Architecture::Arm64, secure: false } => Some(
+                "apt-get install qemu-efi-aarch64   # on Fedora edk2-aarch64, on Arch edk2-aarch64"
+                    .to_owned(),
+            ),
             Self::Died(Death { cause: Cause::DiskFull { path }, .. }) => {
                 let folder = path.parent().unwrap_or(path);
                 Some(format!("df -h {}   # or kiln --home DIR on a larger disk", folder.display()))
@@ -96,6 +112,15 @@ impl Error {
     /// Says whether the host lacks something that could be installed.
     #[must_use]
     pub const fn host_lacks(&self) -> bool {
-        matches!(self, Self::NoQemu { .. })
+        matches!(self, Self::NoQemu { .. } | Self::NoFirmware { .. })
+    }
+}
+
+fn no_firmware(architecture: Architecture, secure: bool) -> String {
+    match (architecture, secure) {
+        (Architecture::I386, _) => "there is no UEFI firmware for i386 machines".to_owned(),
+        (Architecture::Arm64, true) => "there is no firmware with Secure Boot for arm64 machines".to_owned(),
+        (_, true) => format!("no UEFI firmware with Secure Boot for {architecture} machines was found"),
+        (_, false) => format!("no UEFI firmware for {architecture} machines was found"),
     }
 }

@@ -1,13 +1,20 @@
 //! The QEMU of this host.
 
 use crate::Error;
+use kiln_types::Architecture;
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-/// The system emulator of x86.
-const SYSTEM: &str = "qemu-system-x86_64";
+/// The system emulator of an architecture, and the Debian package that holds it. The 64-bit one runs 32-bit guests as well,
+/// and the 64-bit kernel that their builds need.
+const fn system(architecture: Architecture) -> (&'static str, &'static str) {
+    match architecture {
+        Architecture::X86_64 | Architecture::I386 => ("qemu-system-x86_64", "qemu-system-x86"),
+        Architecture::Arm64 => ("qemu-system-aarch64", "qemu-system-arm"),
+    }
+}
 
 /// The disk image tool.
 const IMG: &str = "qemu-img";
@@ -22,16 +29,17 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    /// Finds QEMU's programs in these folders.
+    /// Finds QEMU's programs for guests of an architecture in these folders.
     ///
     /// # Errors
     /// When one is not there.
-    pub fn find(folders: &[PathBuf]) -> Result<Self, Error> {
+    pub fn find(folders: &[PathBuf], architecture: Architecture) -> Result<Self, Error> {
         let find = |program, package| {
             let path = folders.iter().map(|folder| folder.join(program)).find(|path| path.is_file());
             path.ok_or(Error::NoQemu { program, package })
         };
-        Ok(Self { system: find(SYSTEM, "qemu-system-x86")?, img: find(IMG, "qemu-utils")? })
+        let (program, package) = system(architecture);
+        Ok(Self { system: find(program, package)?, img: find(IMG, "qemu-utils")? })
     }
 
     /// Asks the system emulator for its version: `10.0.2`.

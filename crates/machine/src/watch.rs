@@ -39,8 +39,8 @@ pub(crate) fn watch_over(
     config: &MachineConfig,
 ) -> watch::Receiver<Option<Death>> {
     let (tell, ended) = watch::channel(None);
-    let disks =
-        config.disks.iter().enumerate().map(|(n, disk)| (disk_node(n), disk.overlay.clone())).collect();
+    let disks = config.disks.iter().enumerate();
+    let disks = disks.filter_map(|(n, disk)| Some((disk_node(n), disk.overlays.last()?.clone()))).collect();
     let watcher =
         Watcher { console: config.console.clone(), log: config.log.clone(), disks, tell, reason: None };
     tokio::spawn(watcher.watch(child, events));

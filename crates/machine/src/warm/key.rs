@@ -40,7 +40,7 @@ impl Key {
             parts.add(&number.to_le_bytes());
         }
         if let Boot::Kernel { kernel, initrd, .. } = &mut config.boot {
-            for file in [kernel, initrd] {
+            for file in std::iter::once(kernel).chain(initrd) {
                 parts.add(&fs_err::read(&*file)?);
                 *file = PathBuf::new();
             }

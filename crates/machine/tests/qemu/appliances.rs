@@ -6,11 +6,11 @@ use kiln_machine::{
     Appliance, Choice, Qemu, Rung,
     appliance::{self, ModuleFile, WANTED_MODULES},
     communicator::agent::{AgentSession, Device, Exec, ExitStatus, Mount, Setup},
-    config::{Accelerator, Boot, Disk, MachineConfig, Network},
+    config::{Accelerator, Boot, Disk, Interface, MachineConfig, Network},
     start_appliance,
 };
 use kiln_testkit::{TinyBase, cloud_kernel, tiny_base};
-use kiln_types::ByteSize;
+use kiln_types::{Architecture, ByteSize};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -43,23 +43,30 @@ impl Appliances {
         fs_err::write(path("initramfs"), initramfs)?;
         let boot = Boot::Kernel {
             kernel: path("kernel"),
-            initrd: path("initramfs"),
+            initrd: Some(path("initramfs")),
             command_line: appliance::command_line(),
         };
         let config = MachineConfig {
+            architecture: Architecture::X86_64,
             cpus: 1,
             memory: ByteSize::from_mib(512),
             accelerator: Accelerator::Tcg,
             disks: Vec::new(),
+            media: Vec::new(),
             boot,
             network: Network::User,
+            screen: false,
+            tpm: None,
+            restarts: false,
+            extra_args: Vec::new(),
             console: path("console.log"),
             log: path("qemu.log"),
             agent_port: Some(appliance::PORT),
         };
         let reason = "it is everywhere".to_owned();
         let choice = Choice { accelerator: Accelerator::Tcg, may_fall_back: false, reason, probe: None };
-        let qemu = Qemu::find(&["/usr/bin", "/usr/local/bin", "/bin"].map(PathBuf::from))?;
+        let qemu =
+            Qemu::find(&["/usr/bin", "/usr/local/bin", "/bin"].map(PathBuf::from), Architecture::X86_64)?;
         Ok(Self { folder, base, qemu, config, choice })
     }
 
@@ -75,7 +82,12 @@ impl Appliances {
     pub(crate) async fn start(&self, name: &str) -> Result<Started> {
         let overlay = self.path(&format!("{name}.qcow2"));
         self.qemu.create_overlay(&overlay, DISK)?;
-        let disk = Disk { serial: "root".to_owned(), base: self.base.disk.clone(), overlay };
+        let disk = Disk {
+            serial: "root".to_owned(),
+            base: Some(self.base.disk.clone()),
+            overlays: vec![overlay],
+            interface: Interface::VirtioBlk,
+        };
         let config = MachineConfig {
             disks: vec![disk],
             console: self.path(&format!("{name}.console")),

@@ -7,10 +7,11 @@ mod world;
 
 use anyhow::{Context, Result, ensure};
 use kiln_machine::{
-    Cause, Death, Error, Rung, Running, UefiFirmware,
+    Cause, Death, Error, Rung, Running,
     config::{Accelerator, Boot, Network},
+    uefi_firmware,
 };
-use kiln_types::ByteSize;
+use kiln_types::{Architecture, ByteSize};
 use rustix::process::Signal;
 use serde_json::json;
 use std::time::Duration;
@@ -47,7 +48,8 @@ async fn a_kernel_is_given_from_outside() -> Result<()> {
     let (kernel, initrd) = (world.path().join("kernel"), world.path().join("initrd"));
     fs_err::write(&kernel, guests::kernel(guests::TURNS_OFF))?;
     fs_err::write(&initrd, [0; 512])?;
-    world.config.boot = Boot::Kernel { kernel, initrd, command_line: "console=ttyS0, a=b".to_owned() };
+    world.config.boot =
+        Boot::Kernel { kernel, initrd: Some(initrd), command_line: "console=ttyS0, a=b".to_owned() };
     world.config.network = Network::User;
     let running = world.start().await?;
     assert_eq!(running.stop(LONG).await?, Rung::Guest);
@@ -60,10 +62,10 @@ async fn a_kernel_is_given_from_outside() -> Result<()> {
 #[tokio::test]
 async fn uefi_firmware_starts() -> Result<()> {
     let mut world = World::new(guests::HALTS)?;
-    let firmware = UefiFirmware::find().context("the package ovmf is not installed")?;
+    let firmware = uefi_firmware(Architecture::X86_64, false)?;
     let variables = world.path().join("variables.fd");
     fs_err::copy(&firmware.variables, &variables)?;
-    world.config.boot = Boot::Uefi { code: firmware.code, variables };
+    world.config.boot = Boot::Uefi { code: firmware.code, variables, secure: false };
     world.config.memory = ByteSize::from_mib(256);
     let running = world.start().await?;
     timeout(LONG, running.says("BdsDxe")).await.context("the firmware says nothing")?;
@@ -166,7 +168,7 @@ async fn qemu_quits_when_told() -> Result<()> {
 #[tokio::test]
 async fn qemu_refuses_to_start() -> Result<()> {
     let mut world = World::new(guests::HALTS)?;
-    world.config.disks[0].base = world.path().join("gone.raw");
+    world.config.disks[0].base = Some(world.path().join("gone.raw"));
     let text = world.start().await.err().context("a missing base is no machine")?.to_string();
     ensure!(text.contains("exit code 1") && text.contains("gone.raw"), "{text}");
     world.no_process_within(SOON).await
@@ -226,8 +228,8 @@ async fn a_full_disk_of_the_host_is_told() -> Result<()> {
     let _mounted = Mounted::new(&small)?;
     let mut world = World::new(guests::FILLS_ITS_DISK)?;
     let overlay = small.join("overlay.qcow2");
-    fs_err::copy(&world.config.disks[0].overlay, &overlay)?;
-    world.config.disks[0].overlay.clone_from(&overlay);
+    fs_err::copy(&world.config.disks[0].overlays[0], &overlay)?;
+    world.config.disks[0].overlays = vec![overlay.clone()];
     let running = world.start().await?;
     let death = death(&running, LONG).await?;
     assert_eq!(death.cause, Cause::DiskFull { path: overlay.clone() });

@@ -4,10 +4,10 @@ use crate::guests::boot_sector;
 use anyhow::{Context, Result, ensure};
 use kiln_machine::{
     Choice, Error, Qemu, Running, Supervisor,
-    config::{Accelerator, Boot, Disk, MachineConfig, Network},
+    config::{Accelerator, Boot, Disk, Interface, MachineConfig, Network},
     start,
 };
-use kiln_types::ByteSize;
+use kiln_types::{Architecture, ByteSize};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     path::{Path, PathBuf},
@@ -36,18 +36,30 @@ impl World {
     /// The same, in a folder that is there.
     pub(crate) fn below(folder: tempfile::TempDir, guest: &[u8]) -> Result<Self> {
         let path = |name: &str| folder.path().join(name);
-        let qemu = Qemu::find(&["/usr/bin", "/usr/local/bin", "/bin"].map(PathBuf::from))?;
+        let qemu =
+            Qemu::find(&["/usr/bin", "/usr/local/bin", "/bin"].map(PathBuf::from), Architecture::X86_64)?;
         fs_err::write(path("base.raw"), boot_sector(guest))?;
         fs_err::OpenOptions::new().write(true).open(path("base.raw"))?.set_len(DISK)?;
         qemu.create_overlay(&path("overlay.qcow2"), DISK)?;
-        let disk = Disk { serial: "root".to_owned(), base: path("base.raw"), overlay: path("overlay.qcow2") };
+        let disk = Disk {
+            serial: "root".to_owned(),
+            base: Some(path("base.raw")),
+            overlays: vec![path("overlay.qcow2")],
+            interface: Interface::VirtioBlk,
+        };
         let config = MachineConfig {
+            architecture: Architecture::X86_64,
             cpus: 1,
             memory: ByteSize::from_mib(64),
             accelerator: Accelerator::Tcg,
             disks: vec![disk],
+            media: Vec::new(),
             boot: Boot::Bios,
             network: Network::None,
+            screen: false,
+            tpm: None,
+            restarts: false,
+            extra_args: Vec::new(),
             console: path("console.log"),
             log: path("qemu.log"),
             agent_port: Some("org.kiln.agent.0"),
