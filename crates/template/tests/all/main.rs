@@ -4,6 +4,7 @@
 mod canonical;
 mod fixtures;
 mod hostile;
+mod reference;
 mod secrets;
 mod shipped;
 

@@ -28,8 +28,9 @@ pub(super) const KEYS: [&str; 12] = [
 /// The label where none is written: the one that cloud-init and Debian's installer look for.
 const LABEL: &str = "cidata";
 
-/// Characters of a label that every file system of such media can hold: FAT's limit.
-const LONGEST_LABEL: usize = 11;
+/// Characters of a label that the file system of each medium can hold: Joliet's, and FAT's.
+const LONGEST_CD_LABEL: usize = 16;
+const LONGEST_FLOPPY_LABEL: usize = 11;
 
 /// Reads the source. `offline` is whether the guest reaches nothing.
 pub(super) fn read(mut table: Table<'_>, offline: bool) -> Checked<Iso> {
@@ -43,8 +44,9 @@ pub(super) fn read(mut table: Table<'_>, offline: bool) -> Checked<Iso> {
     }
     let http_directory = table.optional("http_directory", |field| field.host_path(Kind::Folder));
     let http_content = table.optional("http_content", |field| field.entries(served));
-    let (cd_files, cd_label) = medium(&mut table, "cd_files", "cd_label");
-    let (floppy_files, floppy_label) = medium(&mut table, "floppy_files", "floppy_label");
+    let (cd_files, cd_label) = medium(&mut table, "cd_files", "cd_label", LONGEST_CD_LABEL);
+    let (floppy_files, floppy_label) =
+        medium(&mut table, "floppy_files", "floppy_label", LONGEST_FLOPPY_LABEL);
     let install = table.or("install", Install::default(), install);
     table.finish()?;
     Ok(Iso {
@@ -125,6 +127,7 @@ fn medium(
     table: &mut Table<'_>,
     files: &'static str,
     label: &'static str,
+    longest: usize,
 ) -> (Checked<Vec<HostPath>>, Checked<String>) {
     let found = table.optional(files, |field| field.some(|field| field.host_path(Kind::FileOrFolder)));
     let label = table.or(label, LABEL.to_owned(), |field| {
@@ -136,10 +139,10 @@ fn medium(
         }
         field.checked("a medium's label", |label| {
             let known = label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-            if known && (1..=LONGEST_LABEL).contains(&label.len()) {
+            if known && (1..=longest).contains(&label.len()) {
                 return Ok(());
             }
-            Err(format!("expected 1 to {LONGEST_LABEL} letters, digits, `_` and `-`"))
+            Err(format!("expected 1 to {longest} letters, digits, `_` and `-`"))
         })
     });
     (found.map(Option::unwrap_or_default), label)
