@@ -3,7 +3,7 @@
 use crate::{
     model::{Communicator, Firmware, Machine, Source},
     names::{Words, listed, nearest},
-    reader::{Field, Table, quoted},
+    reader::{Field, Table, one_line, quoted},
     report::{Checked, Diagnostic},
     tables::{communicator::CommunicatorKind, source::SourceKind},
 };
@@ -88,7 +88,7 @@ fn when(field: &Field<'_>) -> Checked<Option<String>> {
     let text = field.string()?;
     match holds(&text) {
         Ok(true) => Ok(None),
-        Ok(false) => Ok(Some(format!("when: {}", text.trim()))),
+        Ok(false) => Ok(Some(format!("when: {}", one_line(&text)))),
         Err(why) => {
             let title = format!("{} is not a condition", quoted(&text));
             let diagnostic = Diagnostic::at(field.span(), title).label(why);
