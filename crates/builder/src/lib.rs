@@ -22,6 +22,7 @@ mod home;
 mod kernel;
 mod key;
 mod kiln;
+mod leaks;
 mod lock;
 mod mask;
 mod plan;
