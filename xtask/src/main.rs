@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tasks talk to the person who runs them")]
 
 mod apt;
+mod bench;
 mod packages;
 mod quickstart;
 mod run;
@@ -19,6 +20,7 @@ usage: cargo xtask <task> [--no-install]
   quickstart   install what is missing, build Kiln, build templates/debian-web
   test         everything that the tests need, and the tests
   setup        install what is missing and nothing else
+  bench        compare Kiln with Packer and virt-customize: cargo xtask bench build
   tidy         check what no compiler checks: edges between crates, headers, sizes
 
   --no-install  take it that everything is installed
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         "test" if known => test::run(install),
         "setup" if known => setup::run(For::Tests),
         "tidy" if known => tidy::run(),
+        "bench" => bench::run(words.get(1..).unwrap_or_default(), &flags),
         _ => {
             eprint!("there is no task {:?}\n\n{USAGE}", [words, flags].concat().join(" "));
             return ExitCode::from(2);

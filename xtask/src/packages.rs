@@ -22,6 +22,8 @@ pub(crate) enum NeededBy {
     Tests,
     /// Those who are not root.
     Rootless,
+    /// Those who compare Kiln with other tools.
+    Bench,
 }
 
 const fn package(
@@ -65,6 +67,18 @@ pub(crate) const PACKAGES: [Package; 15] = [
     package("dosfstools", &["fsck.fat"], "fsck.fat judges EFI system partitions in tests", NeededBy::Tests),
     package("cpio", &["cpio"], "judges initramfs archives in tests", NeededBy::Tests),
     package("zstd", &["zstd"], "judges the store's packs in tests", NeededBy::Tests),
+];
+
+/// What `bench` compares Kiln with; neither Kiln nor its tests need them.
+pub(crate) const BENCH: [Package; 3] = [
+    package("packer", &["packer"], "boots the image, then SSH", NeededBy::Bench),
+    package(
+        "guestfs-tools",
+        &["virt-customize"],
+        "changes the image in an appliance of its own",
+        NeededBy::Bench,
+    ),
+    package("openssh-client", &["ssh-keygen"], "makes the key that opens the guest", NeededBy::Bench),
 ];
 
 /// Programs of packages that no Debian or Ubuntu is without, or without which this was not compiled.

@@ -2,7 +2,7 @@
 
 use crate::{
     apt,
-    packages::{ELSEWHERE, NeededBy, PACKAGES, Package},
+    packages::{BENCH, ELSEWHERE, NeededBy, PACKAGES, Package},
 };
 use anyhow::Result;
 use std::fmt;
@@ -41,6 +41,7 @@ pub(crate) fn run(wanted: For) -> Result<()> {
             NeededBy::Everyone => true,
             NeededBy::Tests => wanted == For::Tests,
             NeededBy::Rootless => rootless,
+            NeededBy::Bench => false,
         })
         .collect();
     let names: Vec<&str> = needed.iter().map(|package| package.debian).collect();
@@ -56,6 +57,21 @@ pub(crate) fn run(wanted: For) -> Result<()> {
         println!("  {:<24}{}", package.debian, package.why);
     }
     apt::install(&missing, &os.codename)
+}
+
+/// Installs what Kiln needs, and what it is compared with, where that can be had: a tool that is missing is left out.
+pub(crate) fn for_bench() -> Result<()> {
+    run(For::Running)?;
+    let names = BENCH.map(|package| package.debian);
+    let installed = apt::installed(&names);
+    let missing: Vec<&str> = names.into_iter().filter(|name| !installed.contains_key(*name)).collect();
+    if !missing.is_empty()
+        && apt::is_root()
+        && let Err(error) = apt::install(&missing, &OsRelease::read().codename)
+    {
+        println!("going on without: {error:#}");
+    }
+    Ok(())
 }
 
 /// What `/etc/os-release` says.
