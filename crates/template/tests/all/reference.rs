@@ -19,7 +19,7 @@ fn keys(table: &Table, found: &mut BTreeSet<String>) {
             }
             Value::Table(below) if !FREE.contains(&key.as_str()) => keys(below, found),
             Value::Array(items) => {
-                items.iter().filter_map(Value::as_table).for_each(|item| keys(item, found))
+                items.iter().filter_map(Value::as_table).for_each(|item| keys(item, found));
             }
             _ => {}
         }
