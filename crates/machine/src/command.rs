@@ -4,7 +4,10 @@ mod storage;
 
 pub(crate) use storage::{disk_device, disk_node, disk_nodes};
 
-use crate::config::{Accelerator, Boot, MachineConfig, Network};
+use crate::{
+    config::{Accelerator, Boot, MachineConfig, Network},
+    tpm::TPM_FD,
+};
 use kiln_types::Architecture;
 use serde_json::json;
 use std::{ffi::OsString, path::Path};
@@ -49,6 +52,11 @@ pub(crate) fn arguments(config: &MachineConfig) -> Vec<OsString> {
     if let Some(port) = config.agent_port {
         args.add(["-device", "virtio-serial-pci", "-chardev", &format!("socket,id=agent,fd={AGENT_FD}")]);
         args.add(["-device", &format!("virtserialport,chardev=agent,name={port}")]);
+    }
+    if config.tpm.is_some() {
+        args.add(["-chardev", &format!("socket,id=tpm,fd={TPM_FD}")]);
+        args.add(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device"]);
+        args.add([if arm { "tpm-tis-device,tpmdev=tpm0" } else { "tpm-crb,tpmdev=tpm0" }]);
     }
     boot_arguments(&mut args, &config.boot);
     args.0.extend(config.extra_args.iter().map(OsString::from));

@@ -25,6 +25,9 @@ pub enum Error {
         /// Whether it was to have Secure Boot.
         secure: bool,
     },
+    /// The TPM emulator is not installed.
+    #[error("the machine has a TPM, and swtpm was not found")]
+    NoTpm,
     /// A program could not be run.
     #[error("{} cannot be run", program.display())]
     Run {
@@ -93,6 +96,7 @@ impl Error {
             Self::NoQemu { package, .. } => {
                 Some(format!("apt-get install {package}   # kiln doctor shows what else is missing"))
             }
+            Self::NoTpm => Some("apt-get install swtpm   # on Fedora, Arch and openSUSE: swtpm".to_owned()),
             Self::NoFirmware { architecture: Architecture::X86_64, .. } => {
                 Some("apt-get install ovmf   # on Fedora edk2-ovmf, on Arch edk2-ovmf".to_owned())
             }
@@ -112,7 +116,7 @@ impl Error {
     /// Says whether the host lacks something that could be installed.
     #[must_use]
     pub const fn host_lacks(&self) -> bool {
-        matches!(self, Self::NoQemu { .. } | Self::NoFirmware { .. })
+        matches!(self, Self::NoQemu { .. } | Self::NoFirmware { .. } | Self::NoTpm)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     config::{Accelerator, MachineConfig},
     qmp::Qmp,
     running::Running,
+    tpm::Tpm,
     warm::plug,
     watch::{died, watch_over},
 };
@@ -63,7 +64,8 @@ pub(crate) async fn launch(
 ) -> Result<Running, Error> {
     let (qmp_here, qmp_there) = StdUnixStream::pair()?;
     let (agent_here, agent_there) = StdUnixStream::pair()?;
-    let mut command = supervisor.command(&qemu.system, &arguments_of(config, launch));
+    let tpm = config.tpm.as_deref().map(|state| Tpm::new(qemu, state)).transpose()?;
+    let mut command = supervisor.command(tpm.as_ref(), &qemu.system, &arguments_of(config, launch));
     let log = fs_err::File::create(&config.log)?.into_parts().0;
     command.stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
     // Always both, so that nothing that `kiln` itself inherited can stand in their places.

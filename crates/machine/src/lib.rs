@@ -19,6 +19,7 @@ mod qemu;
 mod qmp;
 mod running;
 mod supervisor;
+mod tpm;
 mod warm;
 mod watch;
 

@@ -1,6 +1,6 @@
 //! The QEMU of this host.
 
-use crate::Error;
+use crate::{Error, tpm};
 use kiln_types::Architecture;
 use std::{
     path::{Path, PathBuf},
@@ -26,6 +26,8 @@ pub struct Qemu {
     pub system: PathBuf,
     /// The disk image tool.
     pub img: PathBuf,
+    /// The TPM emulator, where it is installed: only machines with a TPM need it.
+    pub swtpm: Option<PathBuf>,
 }
 
 impl Qemu {
@@ -34,12 +36,10 @@ impl Qemu {
     /// # Errors
     /// When one is not there.
     pub fn find(folders: &[PathBuf], architecture: Architecture) -> Result<Self, Error> {
-        let find = |program, package| {
-            let path = folders.iter().map(|folder| folder.join(program)).find(|path| path.is_file());
-            path.ok_or(Error::NoQemu { program, package })
-        };
+        let path = |program| folders.iter().map(|folder| folder.join(program)).find(|path| path.is_file());
+        let find = |program, package| path(program).ok_or(Error::NoQemu { program, package });
         let (program, package) = system(architecture);
-        Ok(Self { system: find(program, package)?, img: find(IMG, "qemu-utils")? })
+        Ok(Self { system: find(program, package)?, img: find(IMG, "qemu-utils")?, swtpm: path(tpm::PROGRAM) })
     }
 
     /// Asks the system emulator for its version: `10.0.2`.

@@ -1,7 +1,8 @@
 //! A small process between `kiln` and what it starts, so that nothing outlives `kiln`.
 //!
 //! ```text
-//! kiln ──standard input, never written to──▶ supervisor ──▶ QEMU
+//! kiln ──standard input, never written to──▶ supervisor ─┬─▶ QEMU
+//!                                                        └─▶ swtpm, where the machine has a TPM
 //! ```
 //! `kiln` holds the only write end of the pipe. However it ends, the pipe closes, the supervisor sees the end of its
 //! input and kills its process group. When the supervisor itself is killed, PR_SET_PDEATHSIG kills QEMU: the thread
@@ -10,7 +11,11 @@
 //!
 //! Exit code: that of the program, or 128 and the number of the signal that ended it.
 
-use crate::command::{AGENT_FD, QMP_FD};
+use crate::{
+    command::{AGENT_FD, QMP_FD},
+    tpm::{self, Emulator, TPM_FD, Tpm},
+};
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::{Errno, FdFlags, fcntl_setfd},
@@ -20,7 +25,7 @@ use rustix::{
     },
 };
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{self, Read},
     os::{
         fd::{BorrowedFd, FromRawFd, OwnedFd},
@@ -51,9 +56,13 @@ pub struct Supervisor {
 impl Supervisor {
     /// Returns the command that runs `program` under supervision. Its standard input must be a pipe, and what holds
     /// the other end decides how long the program lives.
-    pub(crate) fn command(&self, program: &Path, args: &[OsString]) -> Command {
+    pub(crate) fn command(&self, tpm: Option<&Tpm>, program: &Path, args: &[OsString]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(&self.args).arg(program).args(args).stdin(Stdio::piped());
+        command.args(&self.args);
+        if let Some(Tpm { program, state }) = tpm {
+            command.arg(tpm::FLAG).args([program, state]);
+        }
+        command.arg(program).args(args).stdin(Stdio::piped());
         command
     }
 }
@@ -66,10 +75,7 @@ pub fn supervise_main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             #[expect(clippy::print_stderr, reason = "standard error is a log that the caller reads")]
             {
-                eprintln!(
-                    "{} cannot be run: {error}",
-                    args.first().cloned().unwrap_or_default().to_string_lossy()
-                );
+                eprintln!("the machine cannot be started: {error}");
             }
             ExitCode::from(NOT_STARTED)
         }
@@ -77,6 +83,7 @@ pub fn supervise_main(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn supervise(args: &[OsString]) -> io::Result<ExitStatus> {
+    let (tpm, args) = Tpm::of_arguments(args);
     let Some((program, args)) = args.split_first() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no program is named"));
     };
@@ -84,10 +91,13 @@ fn supervise(args: &[OsString]) -> io::Result<ExitStatus> {
     setsid()?;
     // A QEMU that aborts, as it does on some hosts with KVM, would leave the guest's memory and its secrets on disk.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    let handed_over = handed_over()?;
-    let mut child = spawn(program, args)?;
-    // Else the other ends would not see the program's end before this process ends too.
-    drop(handed_over);
+    let mut handed_over = handed_over()?;
+    // It goes after the program has, whose exit code is told when both are gone.
+    let mut tpm = tpm.map(|tpm| tpm.start()).transpose()?;
+    let connection = tpm.as_mut().and_then(Emulator::take_connection);
+    handed_over.extend(connection.map(|parent_fd| FdMapping { parent_fd, child_fd: TPM_FD }));
+    // What is handed over is closed here: else the other ends would not see the program's end before this process'.
+    let mut child = spawn(program, args, handed_over)?;
     let pidfd = pidfd_open(pid_of(&child)?, PidfdFlags::empty())?;
     let stdin = io::stdin();
     loop {
@@ -108,21 +118,21 @@ fn supervise(args: &[OsString]) -> io::Result<ExitStatus> {
     }
 }
 
-/// Takes hold of the descriptors that are meant for the program, and keeps every other one from it.
-fn handed_over() -> io::Result<Vec<OwnedFd>> {
-    let mut owned = Vec::new();
+/// Takes hold of the descriptors that are meant for the program, and keeps every one from what else is started.
+fn handed_over() -> io::Result<Vec<FdMapping>> {
+    let mut mappings = Vec::new();
     for number in inherited()? {
+        #[expect(unsafe_code, reason = "descriptors that were inherited have no owner yet")]
+        // SAFETY: it is open, as its link showed, and nothing in this process closes it meanwhile.
+        fcntl_setfd(unsafe { BorrowedFd::borrow_raw(number) }, FdFlags::CLOEXEC)?;
         if HANDED_OVER.contains(&number) {
             #[expect(unsafe_code, reason = "descriptors that were inherited have no owner yet")]
-            // SAFETY: it is open, as its link showed, and nothing else in this process closes it.
-            owned.push(unsafe { OwnedFd::from_raw_fd(number) });
-        } else {
-            #[expect(unsafe_code, reason = "descriptors that were inherited have no owner yet")]
-            // SAFETY: it is open, as its link showed, and nothing in this process closes it.
-            fcntl_setfd(unsafe { BorrowedFd::borrow_raw(number) }, FdFlags::CLOEXEC)?;
+            // SAFETY: it is open, and nothing else in this process closes it.
+            let parent_fd = unsafe { OwnedFd::from_raw_fd(number) };
+            mappings.push(FdMapping { parent_fd, child_fd: number });
         }
     }
-    Ok(owned)
+    Ok(mappings)
 }
 
 /// Lists the descriptors beyond the standard streams, but for the one that lists them.
@@ -136,9 +146,19 @@ fn inherited() -> io::Result<Vec<i32>> {
     Ok(numbers.filter(|number| *number > 2).collect())
 }
 
-fn spawn(program: &OsString, args: &[OsString]) -> io::Result<Child> {
+fn spawn(program: &OsString, args: &[OsString], handed_over: Vec<FdMapping>) -> io::Result<Child> {
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null());
+    command.args(args).stdin(Stdio::null()).fd_mappings(handed_over).map_err(io::Error::other)?;
+    dies_with_this_process(&mut command);
+    command.spawn().map_err(|error| naming(program, &error))
+}
+
+pub(crate) fn naming(program: &OsStr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", program.display()))
+}
+
+/// Has what the command starts killed when this process dies.
+pub(crate) fn dies_with_this_process(command: &mut Command) {
     let supervisor = getpid();
     #[expect(unsafe_code, reason = "the death signal has to be set between fork and exec")]
     // SAFETY: the closure makes two system calls and allocates nothing.
@@ -149,7 +169,6 @@ fn spawn(program: &OsString, args: &[OsString]) -> io::Result<Child> {
             if getppid() == Some(supervisor) { Ok(()) } else { Err(Errno::SRCH.into()) }
         });
     }
-    command.spawn()
 }
 
 fn pid_of(child: &Child) -> io::Result<Pid> {

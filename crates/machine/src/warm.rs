@@ -21,7 +21,7 @@ mod states;
 use crate::{
     Choice, Error, Qemu, Running, Supervisor,
     communicator::{AgentError, agent::AgentSession},
-    config::{Accelerator, Boot, MachineConfig},
+    config::{Accelerator, Boot, Interface, MachineConfig},
     death::Death,
     launch::{Launch, launch},
 };
@@ -187,7 +187,9 @@ impl Starter<'_> {
 /// Says whether a state of this machine can be saved without its disks and serve again: nothing in it may be the caller's
 /// own, and nothing may write to a file.
 fn can_be_saved(config: &MachineConfig) -> bool {
-    matches!(config.boot, Boot::Kernel { .. }) && config.disks.len() <= plug::MOST_DISKS
+    let plain = config.tpm.is_none() && config.media.is_empty() && config.extra_args.is_empty();
+    let plugged = config.disks.iter().all(|disk| disk.interface == Interface::VirtioBlk);
+    plain && plugged && matches!(config.boot, Boot::Kernel { .. }) && config.disks.len() <= plug::MOST_DISKS
 }
 
 /// Greets the agent; a machine whose agent does not answer is ended.
