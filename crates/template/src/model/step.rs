@@ -3,7 +3,10 @@
 use crate::model::{HostPath, Text};
 use kiln_types::TimeSpan;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// A step that runs commands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -84,8 +87,21 @@ pub struct Owner {
 pub struct DownloadStep {
     /// An absolute path in the guest. One that ends with a slash is a folder.
     pub source: String,
-    /// Where it goes on this host; with a source that ends with a slash, the folder that takes what is in it.
+    /// What it becomes on this host. For a file, one that ends with a slash is a folder to put it into.
     pub destination: HostPath,
+}
+
+impl DownloadStep {
+    /// Returns the path of this host that the file or folder becomes.
+    #[must_use]
+    pub fn target(&self) -> PathBuf {
+        match self.source.rsplit_once('/') {
+            Some((_, name)) if !name.is_empty() && self.destination.written.ends_with('/') => {
+                self.destination.path.join(name)
+            }
+            _ => self.destination.path.clone(),
+        }
+    }
 }
 
 /// A step that starts the guest anew and waits until it is back.
@@ -122,4 +138,22 @@ pub struct AnsibleStep {
     pub user: Option<String>,
     /// Environment variables of `ansible-playbook` itself, on this host.
     pub environment: BTreeMap<String, Text>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn where_a_download_goes() {
+        let target = |source: &str, destination: &str| {
+            let destination = HostPath::new(Path::new("/t"), destination);
+            DownloadStep { source: source.to_owned(), destination }.target()
+        };
+        assert_eq!(target("/var/log/a.log", "out/"), Path::new("/t/out/a.log"));
+        assert_eq!(target("/var/log/a.log", "out"), Path::new("/t/out"));
+        assert_eq!(target("/etc/", "out/"), Path::new("/t/out"));
+        assert_eq!(target("/etc/", "/out"), Path::new("/out"));
+    }
 }

@@ -13,6 +13,7 @@ pub(super) const KEYS: [&str; 2] = ["source", "destination"];
 pub(super) fn read(mut table: Table<'_>) -> Checked<DownloadStep> {
     let source = table.required("source", "\"/var/log/setup.log\"", |field| {
         field.checked("a path of the guest", |path| match path {
+            _ if path.ends_with("/.") || path.ends_with("/..") => Err("names no file".to_owned()),
             "/" => Err("is all of the guest".to_owned()),
             _ if !path.starts_with('/') => Err("expected it to start with `/`".to_owned()),
             _ if path.contains('\n') => Err("holds a line end".to_owned()),
