@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use kiln_agent::{
-    Exec, ExitStatus, Greeting, Stream,
+    Exec, ExitStatus, Greeting, Stream, TerminalSize,
     guest::{End, System, serve},
     protocol::{CHUNK, EntryKind, Reply, Request, read_frame},
 };
@@ -125,4 +125,43 @@ fn nonsense_is_answered() {
     host.write_all(b"\0\0\0\0\x01\0\0\0\x63").unwrap();
     assert!(matches!(receive(&mut host), (0, Reply::Failed(why)) if why.contains("kind 99")));
     assert_eq!(agent.join().unwrap().unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
+/// What is typed before the program runs waits for it; what nobody reads holds nothing up.
+#[test]
+fn a_terminal_is_typed_at_and_resized() {
+    let (mut host, agent) = start();
+    let script = "[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && stty size; read line; echo \"got $line\"; read next; stty size; \
+        trap 'echo interrupted; exit 7' INT; echo ready; while :; do sleep 0.02; done";
+    let Request::Exec(exec) = sh(script) else { unreachable!("it is one") };
+    let terminal = Some(TerminalSize { rows: 33, columns: 111 });
+    send(&mut host, 1, &Request::Exec(Exec { terminal, ..exec }));
+    send(&mut host, 1, &Request::Input(b"first\r".to_vec()));
+    let mut shown = String::new();
+    let mut wait_for = |host: &mut UnixStream, text: &str| {
+        while !shown.contains(text) {
+            let (1, Reply::Output(Stream::Stdout, bytes)) = receive(host) else {
+                panic!("no {text:?}: {shown}")
+            };
+            shown.push_str(&String::from_utf8(bytes).unwrap());
+        }
+    };
+    wait_for(&mut host, "33 111\r\n");
+    wait_for(&mut host, "got first\r\n");
+    send(&mut host, 1, &Request::Resize(TerminalSize { rows: 20, columns: 60 }));
+    send(&mut host, 1, &Request::Input(b"next\r".to_vec()));
+    wait_for(&mut host, "20 60\r\n");
+    wait_for(&mut host, "ready\r\n");
+    send(&mut host, 1, &Request::Input(b"\x03".to_vec()));
+    wait_for(&mut host, "interrupted\r\n");
+    assert_eq!(receive(&mut host), (1, Reply::Exited(ExitStatus::Exited(7))));
+    send(&mut host, 1, &Request::Input(b"nobody".to_vec()));
+
+    let Request::Exec(exec) = sh("sleep 0.5") else { unreachable!("it is one") };
+    send(&mut host, 2, &Request::Exec(Exec { terminal, ..exec }));
+    for _ in 0..40 {
+        send(&mut host, 2, &Request::Input(vec![b'x'; CHUNK]));
+    }
+    send(&mut host, 3, &Request::PowerOff);
+    assert_eq!(agent.join().unwrap().unwrap(), End::PowerOff);
 }

@@ -5,6 +5,8 @@
 //! /run /tmp                             empty tmpfs for each step
 //! /etc/resolv.conf                      bind mount; where it is a link into /run, a file there
 //! /usr/sbin/policy-rc.d                 bind mount, where dpkg is: exits 101, so that packages start no service
+//! /etc/apt/apt.conf.d/99kiln            bind mount, where apt is: what costs time and is of no use on a disk that is
+//!                                       thrown away when anything fails
 //! ```
 //! Mount points that the image does not have are made, remembered, and removed when the mounts have gone. After a crash they
 //! stay behind on an overlay that is thrown away.
@@ -27,6 +29,10 @@ const OWN: &str = "/kiln";
 
 const POLICY: &str =
     "#!/bin/sh\n# Lies here while Kiln builds the image: no service is to start.\nexit 101\n";
+
+/// No translations of descriptions, and no sync after each file that is unpacked.
+const APT: &str = "// Lies here while Kiln builds the image.\n\
+    Acquire::Languages \"none\";\nDPkg::Options { \"--force-unsafe-io\"; };\n";
 
 /// `(where, what, flags, options)`, parents first.
 const FILE_SYSTEMS: [(&str, &str, MountFlags, &CStr); 7] = [
@@ -66,7 +72,8 @@ impl Transients {
         if let Some(network) = &setup.network {
             self.resolv_conf(root, network)?;
         }
-        self.policy(root)
+        self.policy(root)?;
+        self.lay_in(root, "/etc/apt/apt.conf.d", "99kiln", APT)
     }
 
     /// Removes what was made to mount on; the mounts have gone by now.
@@ -125,6 +132,14 @@ impl Transients {
         }
         let target = chroot::inside(Some(root), || Ok(final_target(Path::new("/usr/sbin/policy-rc.d"))))?;
         self.lay_over(root, &target, "policy-rc.d", POLICY, 0o755)
+    }
+
+    /// Lets the image see a file in a folder, where it has that.
+    fn lay_in(&mut self, root: &Path, folder: &str, name: &str, text: &str) -> Result<(), Failure> {
+        match chroot::resolve(Some(root), Path::new(folder))? {
+            Some(_) => self.lay_over(root, &Path::new(folder).join(name), name, text, 0o644),
+            None => Ok(()),
+        }
     }
 
     /// Lets the image see `text` at `target`, a path of the image that holds no links at its end.
