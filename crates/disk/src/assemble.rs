@@ -84,7 +84,7 @@ impl BootImages {
 
     /// Reads them out of the root on a raw disk.
     pub(crate) fn read(raw: &Path, root: Extent) -> Result<Self, Error> {
-        let tree = Place::Ext4 { raw: raw.to_owned(), offset: root.offset, size: root.size }.open()?;
+        let tree = Place::Ext4 { disk: raw.into(), offset: root.offset, size: root.size }.open()?;
         let file = |name: &str| read_image(&tree, raw, name);
         Ok(Self { boot: file(Self::BOOT)?, core: file(Self::CORE)?, efi: Some(file(Self::EFI)?) })
     }

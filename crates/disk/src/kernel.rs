@@ -20,7 +20,7 @@ mod version;
 pub use fetch::{cached_kernels, fetch_kernel};
 
 use crate::{
-    Error, FileSystem, Root,
+    Disk, Error, FileSystem, Root,
     tree::{Place, Tree},
 };
 use index::Index;
@@ -76,15 +76,7 @@ impl KernelTree {
     /// When it cannot be read.
     pub fn read_vmlinuz(&self) -> Result<Vec<u8>, Error> {
         let (place, name) = &self.image;
-        let bytes = place.open()?.read(name, VMLINUZ_LIMIT)?;
-        bytes.ok_or_else(|| Error::FileSystem {
-            path: match place {
-                Place::Ext4 { raw, .. } => raw.clone(),
-                Place::Folder(path) => path.clone(),
-            },
-            subject: name.clone(),
-            source: Box::new(std::io::Error::from(std::io::ErrorKind::NotFound)),
-        })
+        place.open()?.need(name, VMLINUZ_LIMIT)
     }
 
     /// Reads these modules and everything they depend on, in load order; those built into the kernel are left out.
@@ -104,8 +96,9 @@ impl KernelTree {
 ///
 /// # Errors
 /// When a file system cannot be read; a root without a kernel is `Ok(None)`.
-pub fn find_kernel(raw: &Path, root: &Root) -> Result<Option<KernelTree>, Error> {
-    let place = |offset, size| Place::Ext4 { raw: raw.to_owned(), offset, size };
+pub fn find_kernel(disk: impl Into<Disk>, root: &Root) -> Result<Option<KernelTree>, Error> {
+    let disk = disk.into();
+    let place = |offset, size| Place::Ext4 { disk: disk.clone(), offset, size };
     let root_place = place(root.offset, root.size);
     let tree = root_place.open()?;
     let boot = root.mounts.iter().find(|mount| mount.path == "/boot" && mount.filesystem == FileSystem::Ext4);

@@ -9,9 +9,8 @@ mod mbr_table;
 
 pub use filesystem::FileSystem;
 
-use crate::{Error, region::Region};
+use crate::{Disk, Error, region::Region};
 use filesystem::Probe;
-use std::path::Path;
 
 /// Sectors of 512 bytes: what QEMU's virtual disks and every image for them use.
 pub(crate) const SECTOR: u64 = 512;
@@ -85,12 +84,12 @@ struct Entry {
     partlabel: Option<String>,
 }
 
-/// Reads the partition table of a raw disk and the first bytes of each partition.
+/// Reads the partition table of a disk and the first bytes of each partition.
 ///
 /// # Errors
-/// When the file cannot be read or its table is damaged.
-pub fn inspect(raw: &Path) -> Result<Layout, Error> {
-    let disk = Region::open(raw)?;
+/// When the disk cannot be read or its table is damaged.
+pub fn inspect(disk: impl Into<Disk>) -> Result<Layout, Error> {
+    let disk = Region::open(&disk.into())?;
     let first = disk.peek::<1024>(0).map_err(|e| read_error(&disk, e))?;
     let (table, entries) = if mbr_table::is_protective(&first) || first[512..].starts_with(b"EFI PART") {
         (Table::Gpt, gpt_table::read(&disk)?)
@@ -105,7 +104,7 @@ pub fn inspect(raw: &Path) -> Result<Layout, Error> {
     };
     let partitions = entries.into_iter().map(|entry| {
         let part = disk.part(entry.offset, entry.size).ok_or_else(|| Error::Table {
-            path: raw.to_owned(),
+            path: disk.path().to_owned(),
             table: if table == Table::Gpt { "GPT" } else { "MBR" },
             reason: format!("partition {} ends past the end of the disk", entry.number),
         })?;

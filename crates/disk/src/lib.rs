@@ -1,6 +1,6 @@
 //! Disks without mounting them: what lies on one, and how a base disk is made.
 //!
-//! Every disk here is a sparse raw file. Everything read from one is hostile until checked: sizes are bounded,
+//! A disk is a sparse raw file, or anything that gives bytes at any place ([`ReadAt`]). Everything read from one is hostile until checked: sizes are bounded,
 //! arithmetic is checked, and a damaged structure is an error that names the disk and the byte, never a panic.
 //!
 //! - [`inspect`] lists the partitions (GPT, MBR, or none) and what each holds;
@@ -12,6 +12,7 @@
 
 mod assemble;
 mod bootstrap;
+mod disk;
 mod error;
 mod kernel;
 mod layout;
@@ -22,6 +23,7 @@ mod tree;
 
 pub use assemble::{BootImages, Extent, Geometry, make_bootable, make_bootable_mbr};
 pub use bootstrap::{Bootstrap, build};
+pub use disk::{Disk, ReadAt};
 pub use error::Error;
 pub use kernel::{KernelTree, Module, cached_kernels, fetch_kernel, find_kernel};
 pub use layout::{FileSystem, Layout, Partition, Table, inspect};

@@ -1,29 +1,34 @@
-//! A bounded part of a raw disk: every read is checked against its end.
+//! A bounded part of a disk: every read is checked against its end.
 
-use crate::Error;
+use crate::{Disk, Error, disk::ReadAt};
 use ext4_view::Ext4Read;
 use std::{
-    io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    fmt,
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::Path,
     sync::Arc,
 };
 
-/// `size` bytes of a raw disk from `offset` on. Cheap to clone: the file is shared.
-#[derive(Debug, Clone)]
+/// `size` bytes of a disk from `offset` on. Cheap to clone: what is read from is shared.
+#[derive(Clone)]
 pub(crate) struct Region {
-    path: PathBuf,
-    file: Arc<fs_err::File>,
+    disk: Disk,
+    source: Arc<dyn ReadAt>,
     offset: u64,
     size: u64,
 }
 
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Region({}, {} bytes at {})", self.disk.path().display(), self.size, self.offset)
+    }
+}
+
 impl Region {
-    /// Opens a whole raw disk for reading.
-    pub(crate) fn open(raw: &Path) -> Result<Self, Error> {
-        let file = fs_err::File::open(raw).map_err(|e| Error::io(format!("open {}", raw.display()), e))?;
-        let metadata = file.metadata().map_err(|e| Error::io("read the disk's size", e))?;
-        Ok(Self { path: raw.to_owned(), file: Arc::new(file), offset: 0, size: metadata.len() })
+    /// Opens a whole disk for reading.
+    pub(crate) fn open(disk: &Disk) -> Result<Self, Error> {
+        let source = disk.open()?;
+        Ok(Self { disk: disk.clone(), size: source.size(), source, offset: 0 })
     }
 
     /// Narrows to a part; `None` when it does not lie inside.
@@ -35,14 +40,19 @@ impl Region {
         Some(Self { offset: self.offset.checked_add(offset)?, size, ..self.clone() })
     }
 
-    /// Returns the disk's file.
+    /// Returns how messages call the disk.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.disk.path()
     }
 
     /// Returns the length in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Returns its bytes as a stream, for crates that want one.
+    pub(crate) fn stream(&self) -> Stream {
+        Stream { region: self.clone(), position: 0 }
     }
 
     /// Fills `buffer` from `start` on; a read past the end is `UnexpectedEof`.
@@ -56,7 +66,7 @@ impl Region {
                 format!("{length} bytes at {start} lie past the end at {}", self.size),
             ));
         };
-        self.file.file().read_exact_at(buffer, position)
+        self.source.read_at(position, buffer)
     }
 
     /// Reads up to `N` bytes from `start` on; what lies past the end is zero.
@@ -78,5 +88,44 @@ impl Ext4Read for Region {
         dst: &mut [u8],
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
         Ok(self.read_at(start_byte, dst)?)
+    }
+}
+
+/// A region with a position. It is never written to: what tries to is told so.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    region: Region,
+    position: u64,
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.region.size.saturating_sub(self.position);
+        let length = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        self.region.read_at(self.position, &mut buffer[..length])?;
+        self.position += u64::try_from(length).map_err(io::Error::other)?;
+        Ok(length)
+    }
+}
+
+impl Seek for Stream {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(distance) => self.region.size.checked_add_signed(distance),
+            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
+        };
+        self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.position)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ mod os_release;
 pub use fstab::Mount;
 pub use os_release::OsRelease;
 
-use crate::{Error, FileSystem, Layout, Partition, inspect, region::Region, tree::Tree};
+use crate::{Disk, Error, FileSystem, Layout, Partition, inspect, region::Region, tree::Tree};
 use std::path::Path;
 
 /// Configuration files of a root are a few lines; more is damage.
@@ -43,13 +43,14 @@ pub struct Root {
     pub os_release: Option<OsRelease>,
 }
 
-/// Finds the root file system on a raw disk: the ext4 that has `/etc/os-release`, `/sbin/init` or `/bin/sh`.
+/// Finds the root file system on a disk: the ext4 that has `/etc/os-release`, `/sbin/init` or `/bin/sh`.
 ///
 /// # Errors
 /// When there is none, or only one of a kind that Kiln cannot read.
-pub fn find_root(raw: &Path) -> Result<Root, Error> {
-    let layout = inspect(raw)?;
-    let disk = Region::open(raw)?;
+pub fn find_root(disk: impl Into<Disk>) -> Result<Root, Error> {
+    let disk = disk.into();
+    let layout = inspect(&disk)?;
+    let disk = Region::open(&disk)?;
     let mut unreadable = None;
     let mut best: Option<(usize, &Partition, Tree)> = None;
     for partition in &layout.partitions {
@@ -68,7 +69,7 @@ pub fn find_root(raw: &Path) -> Result<Root, Error> {
         }
     }
     let Some((_, partition, tree)) = best else {
-        return Err(unreadable.unwrap_or_else(|| no_root(raw, &layout)));
+        return Err(unreadable.unwrap_or_else(|| no_root(disk.path(), &layout)));
     };
     let fstab = tree.read_text("/etc/fstab", TEXT_LIMIT)?.unwrap_or_default();
     Ok(Root {

@@ -37,7 +37,7 @@ fn a_gpt_disk_passes_sfdisk() -> Result {
     let esp = &layout.partitions[1];
     assert_eq!((esp.filesystem, esp.uuid.as_deref()), (Some(FileSystem::Vfat), Some("CAFE-0001")));
     let mut bytes = vec![0; usize::try_from(esp.size)?];
-    Region::open(file.path())?.read_at(esp.offset, &mut bytes)?;
+    Region::open(&file.path().into())?.read_at(esp.offset, &mut bytes)?;
     let folders = bytes.as_chunks::<512>().0.iter().filter(|sector| sector.starts_with(b".          \x10"));
     assert!(folders.clone().all(|sector| sector[32..].starts_with(b"..         \x10")));
     assert_eq!(folders.count(), 2, "EFI and EFI/BOOT start with themselves and their parents");

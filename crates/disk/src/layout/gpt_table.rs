@@ -24,9 +24,8 @@ pub(super) fn read(disk: &Region) -> Result<Vec<Entry>, Error> {
             return Err(damaged(format!("{} entries of {} bytes", field(80), field(84))));
         }
     }
-    let file = fs_err::File::open(disk.path()).map_err(|e| Error::io("open the disk", e))?;
-    let table =
-        GptConfig::new().writable(false).open_from_device(file).map_err(|e| damaged(e.to_string()))?;
+    let config = GptConfig::new().writable(false);
+    let table = config.open_from_device(disk.stream()).map_err(|e| damaged(e.to_string()))?;
     let used = table.partitions().iter().filter(|(_, partition)| partition.is_used());
     used.map(|(number, partition)| {
         let sectors = partition.last_lba.checked_sub(partition.first_lba).and_then(|n| n.checked_add(1));

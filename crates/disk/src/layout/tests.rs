@@ -4,6 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use std::{
     io::{Seek, SeekFrom, Write},
+    path::Path,
     process::{Command, Stdio},
 };
 

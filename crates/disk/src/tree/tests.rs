@@ -1,0 +1,1 @@
+//! FAT made by mkfs, initrds made by cpio and packed by each program, and damage.
