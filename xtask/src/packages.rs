@@ -82,7 +82,7 @@ pub(crate) const BENCH: [Package; 3] = [
 ];
 
 /// Programs of packages that no Debian or Ubuntu is without, or without which this was not compiled.
-pub(crate) const ALWAYS_THERE: [&str; 16] = [
+pub(crate) const ALWAYS_THERE: [&str; 17] = [
     "apt-cache",
     "apt-get",
     "cargo",
@@ -99,6 +99,7 @@ pub(crate) const ALWAYS_THERE: [&str; 16] = [
     "sha256sum",
     "sudo",
     "tee",
+    "timeout",
 ];
 
 /// What to install on distributions that Kiln cannot install on.

@@ -3,7 +3,7 @@
 mod edges;
 
 use crate::{
-    packages::{ALWAYS_THERE, PACKAGES},
+    packages::{ALWAYS_THERE, BENCH, PACKAGES},
     run::{metadata, output, root},
 };
 use anyhow::{Context, Result, bail};
@@ -71,7 +71,8 @@ fn programs(name: &str, text: &str, findings: &mut Vec<String>) {
         ["Command::new(\"", " tool(\"", "(tool(\""].into_iter().flat_map(|call| text.split(call).skip(1));
     for path in calls.filter_map(|rest| rest.split('"').next()) {
         let program = path.rsplit('/').next().unwrap_or(path);
-        let listed = PACKAGES.iter().any(|package| package.programs.contains(&program));
+        let mut packages = PACKAGES.iter().chain(&BENCH);
+        let listed = packages.any(|package| package.programs.contains(&program));
         if !listed && !ALWAYS_THERE.contains(&program) {
             findings.push(format!("{name}: {program} is of no package in xtask/src/packages.rs"));
         }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Our crates that tests may use besides: worlds to test in, and tools to look at what was made.
-const IN_TESTS: [&str; 3] = ["testkit", "store", "qcow2"];
+/// Our crates that tests may use besides: worlds to test in, an agent without a machine, tools to look at what was made.
+const IN_TESTS: [&str; 4] = ["testkit", "store", "qcow2", "agent"];
 
 /// Compares the edges of the workspace with those that `crates/README.md` draws.
 pub(super) fn check(map: &str, metadata: &Value) -> Vec<String> {
