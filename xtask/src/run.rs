@@ -57,6 +57,14 @@ pub(crate) fn output(program: &str, args: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Returns where a program of the PATH lies, system folders too: Debian's users have none in their PATH.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "xtask has no configuration but its environment")]
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
 /// Times the parts of a task and prints them at the end.
 #[derive(Default)]
 pub(crate) struct Phases {

@@ -3,6 +3,7 @@
 use crate::{
     apt,
     packages::{BENCH, ELSEWHERE, NeededBy, PACKAGES, Package},
+    run::program,
 };
 use anyhow::Result;
 use std::fmt;
@@ -44,9 +45,7 @@ pub(crate) fn run(wanted: For) -> Result<()> {
             NeededBy::Bench => false,
         })
         .collect();
-    let names: Vec<&str> = needed.iter().map(|package| package.debian).collect();
-    let installed = apt::installed(&names);
-    let missing: Vec<&str> = names.into_iter().filter(|name| !installed.contains_key(*name)).collect();
+    let missing = missing(&needed);
     if missing.is_empty() {
         println!("every package that is needed is installed");
         // The tests make tiny disks of packages that they download and do not install.
@@ -62,9 +61,7 @@ pub(crate) fn run(wanted: For) -> Result<()> {
 /// Installs what Kiln needs, and what it is compared with, where that can be had: a tool that is missing is left out.
 pub(crate) fn for_bench() -> Result<()> {
     run(For::Running)?;
-    let names = BENCH.map(|package| package.debian);
-    let installed = apt::installed(&names);
-    let missing: Vec<&str> = names.into_iter().filter(|name| !installed.contains_key(*name)).collect();
+    let missing = missing(&BENCH.each_ref());
     if !missing.is_empty()
         && apt::is_root()
         && let Err(error) = apt::install(&missing, &OsRelease::read().codename)
@@ -72,6 +69,18 @@ pub(crate) fn for_bench() -> Result<()> {
         println!("going on without: {error:#}");
     }
     Ok(())
+}
+
+/// Returns what has to be installed. Another package may hold the same programs, and exclude ours (busybox, busybox-static).
+fn missing(needed: &[&Package]) -> Vec<&'static str> {
+    let names: Vec<&str> = needed.iter().map(|package| package.debian).collect();
+    let installed = apt::installed(&names);
+    let there = |package: &Package| {
+        let programs = package.programs;
+        installed.contains_key(package.debian)
+            || (!programs.is_empty() && programs.iter().all(|name| program(name).is_some()))
+    };
+    needed.iter().filter(|package| !there(package)).map(|package| package.debian).collect()
 }
 
 /// What `/etc/os-release` says.

@@ -3,7 +3,7 @@
 use crate::run::shown;
 use anyhow::{Context, Result, bail};
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     time::Instant,
 };
@@ -87,14 +87,6 @@ fn last_lines(said: &[u8]) -> String {
     last.iter().map(|line| format!("    | {line}\n")).collect()
 }
 
-/// Returns where a program of the PATH lies, system folders too: Debian's users have none in their PATH.
-pub(super) fn program(name: &str) -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "xtask has no configuration but its environment")]
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
-    folders.map(|folder| folder.join(name)).find(|path| path.is_file())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,7 +123,7 @@ mod tests {
         Ok(())
     }
 
-    fn target_folder() -> Result<PathBuf> {
+    fn target_folder() -> Result<std::path::PathBuf> {
         let folder = crate::run::target()?.join("tmp/bench-test");
         fs_err::create_dir_all(&folder)?;
         Ok(folder)

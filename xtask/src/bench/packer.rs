@@ -1,11 +1,7 @@
 //! Packer with its QEMU builder: an overlay on the same base, booted, the steps over SSH, shut down.
 
-use super::{
-    Bench,
-    contender::{Contender, program},
-    steps,
-};
-use crate::run::output;
+use super::{Bench, contender::Contender, steps};
+use crate::run::{output, program};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::process::Command;

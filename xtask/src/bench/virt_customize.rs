@@ -1,11 +1,10 @@
 //! `virt-customize` of libguestfs: an overlay on the same base, changed by its own appliance.
 
-use super::{
-    Bench,
-    contender::{Contender, program},
-    steps,
+use super::{Bench, contender::Contender, steps};
+use crate::{
+    apt,
+    run::{output, program},
 };
-use crate::{apt, run::output};
 use anyhow::{Context, Result, ensure};
 use std::{
     path::{Path, PathBuf},
