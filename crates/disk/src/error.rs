@@ -47,6 +47,24 @@ pub enum Error {
         /// What was found there.
         found: crate::FileSystem,
     },
+    /// Several file systems look like a root, and nothing says which one is.
+    #[error("{}: several file systems could be the root: {places}", path.display())]
+    SeveralRoots {
+        /// The disk.
+        path: PathBuf,
+        /// Where they are.
+        places: String,
+    },
+    /// The last partition of a disk cannot be made larger.
+    #[error("{}: cannot grow {place}: {reason}", path.display())]
+    CannotGrow {
+        /// The disk.
+        path: PathBuf,
+        /// `partition 3` or `the whole disk`.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
     /// A file system inside the disk could not be read.
     #[error("{}: cannot read {subject}", path.display())]
     FileSystem {
@@ -127,6 +145,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::MissingTool { package, .. } => Some(format!("apt-get install {package}")),
+            Self::CannotGrow { .. } => Some(
+                "without `source.grow` the disk becomes larger and its partitions stay as they are"
+                    .to_owned(),
+            ),
             Self::NoKernelPackage { .. } => Some("apt-get update".to_owned()),
             _ => None,
         }

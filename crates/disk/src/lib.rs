@@ -6,6 +6,7 @@
 //! - [`inspect`] lists the partitions (GPT, MBR, or none) and what each holds;
 //! - [`find_root`] finds the root file system, what its `fstab` mounts and which system it is;
 //! - [`find_kernel`] reads the newest kernel and its modules out of it, [`fetch_kernel`] gets a spare one;
+//! - [`grow`] makes a disk and its last partition larger;
 //! - [`build`] bootstraps Debian into a disk that boots by itself under BIOS and UEFI.
 //!
 //! **Invariant:** nothing here needs a loop device, a mount of the host, or (with user namespaces) root.
@@ -14,6 +15,7 @@ mod assemble;
 mod bootstrap;
 mod disk;
 mod error;
+mod grow;
 mod kernel;
 mod layout;
 mod process;
@@ -25,6 +27,7 @@ pub use assemble::{BootImages, Extent, Geometry, make_bootable, make_bootable_mb
 pub use bootstrap::{Bootstrap, build};
 pub use disk::{Disk, ReadAt};
 pub use error::Error;
+pub use grow::{Grown, grow};
 pub use kernel::{KernelTree, Module, cached_kernels, fetch_kernel, find_kernel};
 pub use layout::{FileSystem, Layout, Partition, Table, inspect};
 pub use root::{Mount, OsRelease, Root, find_root};
