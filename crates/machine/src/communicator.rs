@@ -4,5 +4,7 @@ pub mod agent;
 mod error;
 #[cfg(test)]
 pub(crate) mod process_guest;
+mod session;
 
-pub use error::AgentError;
+pub use error::{AgentError, CommunicatorError};
+pub use session::Session;

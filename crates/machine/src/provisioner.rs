@@ -1,6 +1,6 @@
-//! Steps that change the image, run over the agent.
+//! Steps that change the image, run over any communicator.
 //!
-//! A step does not end the guest's processes: call [`AgentSession::end_step`](crate::communicator::agent::AgentSession::end_step) after each.
+//! A step does not end the guest's processes: call [`Session::end_step`](crate::communicator::Session::end_step) after each.
 
 mod failure;
 mod file;

@@ -1,7 +1,46 @@
-//! What can go wrong between the host and the agent.
+//! What can go wrong between the host and a guest.
 
 use kiln_agent::ProtocolError;
 use std::{io, path::PathBuf, time::Duration};
+
+/// Why a guest did not do what it was asked to, whichever way it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CommunicatorError {
+    /// By the agent.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// A file of the host that a step names could not be read or written.
+    #[error("cannot transfer {}", path.display())]
+    Host {
+        /// The host's file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl CommunicatorError {
+    /// Says whether the connection is gone, so that nothing more can be asked over it.
+    #[must_use]
+    pub const fn is_disconnected(&self) -> bool {
+        matches!(self, Self::Agent(AgentError::Disconnected { .. }))
+    }
+
+    /// Returns the time that a program had that ran longer than it may.
+    #[must_use]
+    pub const fn timed_out(&self) -> Option<Duration> {
+        match self {
+            Self::Agent(AgentError::TimedOut { after }) => Some(*after),
+            _ => None,
+        }
+    }
+
+    /// Says whether the guest could not do it and said why; the connection is as good as before.
+    #[must_use]
+    pub const fn is_refused(&self) -> bool {
+        matches!(self, Self::Agent(AgentError::Refused { .. }))
+    }
+}
 
 /// Why the agent did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Why a step failed, in words for the person who wrote it.
 
-use crate::communicator::{AgentError, agent::ExitStatus};
+use crate::communicator::{CommunicatorError, agent::ExitStatus};
 use std::{fmt, path::PathBuf, time::Duration};
 
 /// Why a step did not succeed.
@@ -11,11 +11,11 @@ pub enum StepError {
     Failed(Box<StepFailed>),
     /// It could not be run.
     #[error("cannot run step {name:?}")]
-    Agent {
+    Communicator {
         /// The step.
         name: String,
         /// Why not.
-        source: AgentError,
+        source: CommunicatorError,
     },
 }
 

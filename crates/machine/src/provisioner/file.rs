@@ -1,7 +1,10 @@
 //! A step that puts a file or folder into the image.
 
 use super::StepError;
-use crate::communicator::agent::{AgentSession, Upload, UploadContent};
+use crate::communicator::{
+    Session,
+    agent::{Upload, UploadContent},
+};
 use std::{fmt, path::PathBuf};
 
 /// A file or folder to put into the image.
@@ -43,13 +46,16 @@ impl FileStep {
     ///
     /// # Errors
     /// When either side cannot read or write.
-    pub async fn run(&self, session: &mut AgentSession) -> Result<(), StepError> {
+    pub async fn run(&self, session: &mut Session) -> Result<(), StepError> {
         let content = match &self.source {
             FileSource::Path(path) => UploadContent::Path(path.clone()),
             FileSource::Content(text) => UploadContent::Bytes(text.clone().into_bytes()),
         };
         let (destination, owner) = (self.destination.clone(), self.owner.clone());
         let upload = Upload { content, destination, mode: self.mode, owner };
-        session.upload(&upload).await.map_err(|source| StepError::Agent { name: self.name.clone(), source })
+        session
+            .upload(&upload)
+            .await
+            .map_err(|source| StepError::Communicator { name: self.name.clone(), source })
     }
 }

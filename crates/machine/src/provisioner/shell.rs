@@ -10,8 +10,8 @@ mod script;
 
 use super::{Cause, StepError, StepFailed, Stream, lines::Lines};
 use crate::communicator::{
-    AgentError,
-    agent::{AgentSession, Exec, ExitStatus, Upload, UploadContent},
+    CommunicatorError, Session,
+    agent::{Exec, ExitStatus, Upload, UploadContent},
 };
 use script::Script;
 use std::{
@@ -100,7 +100,7 @@ impl ShellStep {
     /// [`StepError::Failed`] when it ran and did not succeed.
     pub async fn run(
         &self,
-        session: &mut AgentSession,
+        session: &mut Session,
         on_line: impl FnMut(Stream, &str) + Send,
     ) -> Result<(), StepError> {
         let mut lines = Lines::new(on_line);
@@ -122,7 +122,7 @@ impl ShellStep {
 
     fn outcome<F: FnMut(Stream, &str)>(
         &self,
-        failing: Result<Option<Failing>, AgentError>,
+        failing: Result<Option<Failing>, CommunicatorError>,
         script: Option<&Path>,
         lines: &Lines<F>,
     ) -> Result<(), StepError> {
@@ -133,17 +133,17 @@ impl ShellStep {
                 let (script, last_output) = (script.map(Path::to_owned), lines.last());
                 Err(StepError::Failed(Box::new(StepFailed { name, script, line, cause, last_output })))
             }
-            Err(source) => Err(StepError::Agent { name, source }),
+            Err(source) => Err(StepError::Communicator { name, source }),
         }
     }
 
     async fn inline<F: FnMut(Stream, &str) + Send>(
         &self,
-        session: &mut AgentSession,
+        session: &mut Session,
         elements: &[String],
         deadline: Option<Instant>,
         lines: &mut Lines<F>,
-    ) -> Result<Option<Failing>, AgentError> {
+    ) -> Result<Option<Failing>, CommunicatorError> {
         let interpreter = self.interpreter();
         let script = Script::new(session, elements, &interpreter[0]).await?;
         if script.marked {
@@ -164,12 +164,12 @@ impl ShellStep {
 
     async fn script<F: FnMut(Stream, &str) + Send>(
         &self,
-        session: &mut AgentSession,
+        session: &mut Session,
         script: &Path,
         deadline: Option<Instant>,
         lines: &mut Lines<F>,
-    ) -> Result<Option<Failing>, AgentError> {
-        let host = |source| AgentError::Host { path: script.to_owned(), source };
+    ) -> Result<Option<Failing>, CommunicatorError> {
+        let host = |source| CommunicatorError::Host { path: script.to_owned(), source };
         let bytes = fs_err::read(script).map_err(host)?;
         let name = script.file_name().unwrap_or(script.as_os_str()).to_string_lossy();
         let path = format!("{FOLDER}/{name}");
@@ -184,11 +184,11 @@ impl ShellStep {
     /// Runs a program of the step; `None` when it succeeded.
     async fn exec<F: FnMut(Stream, &str) + Send>(
         &self,
-        session: &mut AgentSession,
+        session: &mut Session,
         argv: Vec<String>,
         deadline: Option<Instant>,
         lines: &mut Lines<F>,
-    ) -> Result<Option<Cause>, AgentError> {
+    ) -> Result<Option<Cause>, CommunicatorError> {
         let mut environment = vec![("DEBIAN_FRONTEND".to_owned(), "noninteractive".to_owned())];
         environment.extend(self.environment.iter().cloned());
         let exec = Exec {
@@ -204,8 +204,10 @@ impl ShellStep {
         match ended {
             Ok(status) if self.succeeded(status) => Ok(None),
             Ok(status) => Ok(Some(Cause::Exit(status))),
-            Err(AgentError::TimedOut { after }) => Ok(Some(Cause::TimedOut(self.timeout.unwrap_or(after)))),
-            Err(error) => Err(error),
+            Err(error) => match error.timed_out() {
+                Some(after) => Ok(Some(Cause::TimedOut(self.timeout.unwrap_or(after)))),
+                None => Err(error),
+            },
         }
     }
 
@@ -226,23 +228,20 @@ impl ShellStep {
 
     async fn put(
         &self,
-        session: &mut AgentSession,
+        session: &mut Session,
         path: &str,
         bytes: Vec<u8>,
         mode: u32,
-    ) -> Result<(), AgentError> {
+    ) -> Result<(), CommunicatorError> {
         let (content, owner) = (UploadContent::Bytes(bytes), self.user.clone());
         session.upload(&Upload { content, destination: path.to_owned(), mode: Some(mode), owner }).await
     }
 }
 
 /// Reads which element the script had reached. The step may have destroyed the file: then it is not known.
-async fn reached(session: &mut AgentSession) -> Option<usize> {
+async fn reached(session: &mut Session) -> Option<usize> {
     let mut text = Vec::new();
-    let read = session.read(LINE_FILE, |bytes| {
-        text.extend_from_slice(&bytes[..bytes.len().min(20)]);
-        Ok(())
-    });
+    let read = session.read(LINE_FILE, |bytes| text.extend_from_slice(&bytes[..bytes.len().min(20)]));
     read.await.ok()?;
     std::str::from_utf8(&text).ok()?.trim().parse().ok()
 }

@@ -12,8 +12,8 @@
 
 use super::LINE_FILE;
 use crate::communicator::{
-    AgentError,
-    agent::{AgentSession, Exec, ExitStatus, Stream},
+    CommunicatorError, Session,
+    agent::{Exec, ExitStatus, Stream},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -57,10 +57,10 @@ pub(super) struct Script {
 impl Script {
     /// Puts the elements together, with marks where the interpreter is a shell that can check them.
     pub(super) async fn new(
-        session: &mut AgentSession,
+        session: &mut Session,
         elements: &[String],
         interpreter: &str,
-    ) -> Result<Self, AgentError> {
+    ) -> Result<Self, CommunicatorError> {
         let name = interpreter.rsplit('/').next().unwrap_or(interpreter);
         let size: usize = elements.iter().map(String::len).sum();
         let unmarked = elements.len() < 2
@@ -81,7 +81,8 @@ impl Script {
         let exec = Exec { argv, ..Exec::default() };
         match session.exec(&exec, Some(CHECK_WITHIN), on_output).await {
             Ok(ExitStatus::Exited(0 | 1)) => {}
-            Ok(_) | Err(AgentError::TimedOut { .. } | AgentError::Refused { .. }) => printed.clear(),
+            Ok(_) => printed.clear(),
+            Err(error) if error.timed_out().is_some() || error.is_refused() => printed.clear(),
             Err(error) => return Err(error),
         }
         Ok(Self::put_together(elements, &Checked::read(&String::from_utf8_lossy(&printed), elements.len())))

@@ -4,6 +4,11 @@ use super::*;
 use crate::communicator::process_guest::ProcessGuest;
 use std::os::unix::fs::MetadataExt;
 
+async fn guest() -> (ProcessGuest, Session) {
+    let (guest, session) = ProcessGuest::start().await;
+    (guest, Session::Agent(session))
+}
+
 fn inline(elements: &[&str]) -> ShellStep {
     ShellStep {
         name: "it".to_owned(),
@@ -13,13 +18,13 @@ fn inline(elements: &[&str]) -> ShellStep {
     }
 }
 
-async fn run(session: &mut AgentSession, step: &ShellStep) -> (Result<(), StepError>, Vec<String>) {
+async fn run(session: &mut Session, step: &ShellStep) -> (Result<(), StepError>, Vec<String>) {
     let mut lines = Vec::new();
     let ended = step.run(session, |_, line| lines.push(line.to_owned())).await;
     (ended, lines)
 }
 
-async fn failure(session: &mut AgentSession, step: &ShellStep) -> StepFailed {
+async fn failure(session: &mut Session, step: &ShellStep) -> StepFailed {
     match run(session, step).await.0 {
         Err(StepError::Failed(failed)) => *failed,
         other => panic!("{other:?}"),
@@ -30,7 +35,7 @@ const STATUS: fn(i32) -> Cause = |code| Cause::Exit(ExitStatus::Exited(code));
 
 #[tokio::test]
 async fn elements_are_one_script() {
-    let (guest, mut session) = ProcessGuest::start().await;
+    let (guest, mut session) = guest().await;
     let step = inline(&[
         "# a comment",
         "",
@@ -64,7 +69,7 @@ async fn elements_are_one_script() {
 
 #[tokio::test]
 async fn a_failing_element_is_named() {
-    let (_guest, mut session) = ProcessGuest::start().await;
+    let (_guest, mut session) = guest().await;
     let failed = failure(&mut session, &inline(&["echo a", "echo b >&2; exit 7", "echo c"])).await;
     assert_eq!(failed.line, Some((1, "echo b >&2; exit 7".to_owned())));
     assert_eq!(
@@ -102,7 +107,7 @@ async fn a_failing_element_is_named() {
 
 #[tokio::test]
 async fn a_step_that_takes_too_long_says_where_it_was() {
-    let (_guest, mut session) = ProcessGuest::start().await;
+    let (_guest, mut session) = guest().await;
     let mut step = inline(&["echo a", "while :; do sleep 0.05; done", "echo c"]);
     step.timeout = Some(Duration::from_millis(700));
     let failed = failure(&mut session, &step).await;
@@ -113,7 +118,7 @@ async fn a_step_that_takes_too_long_says_where_it_was() {
 
 #[tokio::test]
 async fn users_codes_and_environment() {
-    let (_guest, mut session) = ProcessGuest::start().await;
+    let (_guest, mut session) = guest().await;
     let mut step = inline(&["echo $SECRET $HOME", "ls -d ."]);
     step.user = Some("app".to_owned());
     step.working_directory = Some("/srv".to_owned());
@@ -134,7 +139,7 @@ async fn users_codes_and_environment() {
 
 #[tokio::test]
 async fn scripts_run_by_their_own_interpreter() {
-    let (_guest, mut session) = ProcessGuest::start().await;
+    let (_guest, mut session) = guest().await;
     let host = tempfile::tempdir().unwrap();
     let script = |name: &str, text: &str| {
         let path = host.path().join(name);
@@ -157,5 +162,8 @@ async fn scripts_run_by_their_own_interpreter() {
 
     step.source = ShellSource::Scripts(vec![host.path().join("missing")]);
     let error = run(&mut session, &step).await.0.unwrap_err();
-    assert!(matches!(error, StepError::Agent { source: AgentError::Host { .. }, .. }), "{error:?}");
+    assert!(
+        matches!(error, StepError::Communicator { source: CommunicatorError::Host { .. }, .. }),
+        "{error:?}"
+    );
 }
