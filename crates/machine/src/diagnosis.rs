@@ -59,8 +59,10 @@ pub enum Kind {
     OutOfMemory,
     /// A file system failed while it was in use.
     FileSystemFailed,
-    /// cloud-init failed, or found no data.
+    /// cloud-init failed.
     CloudInit,
+    /// cloud-init found no data to go by.
+    NoCloudData,
     /// The guest waits for its network, or could not bring it up.
     Network,
     /// The guest is up and asks for a login.
@@ -90,6 +92,7 @@ impl fmt::Display for Kind {
             Self::OutOfMemory => "the guest ran out of memory",
             Self::FileSystemFailed => "a file system of the guest failed",
             Self::CloudInit => "cloud-init failed",
+            Self::NoCloudData => "cloud-init found no data",
             Self::Network => "the guest's network does not come up",
             Self::LoginPrompt => "the guest is up and asks for a login",
             Self::Stalled => "the guest's processors are starved",
