@@ -36,7 +36,7 @@ const fn package(
 }
 
 /// Every package, in the order in which they are shown.
-pub(crate) const PACKAGES: [Package; 15] = [
+pub(crate) const PACKAGES: [Package; 17] = [
     package("qemu-system-x86", &["qemu-system-x86_64"], "runs the machines of builds", NeededBy::Everyone),
     package(
         "qemu-utils",
@@ -65,6 +65,8 @@ pub(crate) const PACKAGES: [Package; 15] = [
     package("uidmap", &["newuidmap"], "user namespaces for mmdebstrap without root", NeededBy::Rootless),
     package("fdisk", &["sfdisk"], "sfdisk judges partition tables in tests", NeededBy::Tests),
     package("dosfstools", &["fsck.fat"], "fsck.fat judges EFI system partitions in tests", NeededBy::Tests),
+    package("busybox-static", &["busybox"], "one of the shells that tests clean images with", NeededBy::Tests),
+    package("systemd", &["systemd-analyze"], "judges the unit that makes SSH host keys in tests", NeededBy::Tests),
     package("cpio", &["cpio"], "judges initramfs archives in tests", NeededBy::Tests),
     package("zstd", &["zstd"], "judges the store's packs in tests", NeededBy::Tests),
 ];

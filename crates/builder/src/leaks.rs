@@ -114,9 +114,15 @@ pub(crate) fn scan(base: &Path, overlays: &[PathBuf], secrets: &[Secret]) -> Res
     let needles =
         Needles::new(long.iter().map(|secret| secret.value.as_str())).map_err(std::io::Error::other)?;
     let disk = Disk::open(base, overlays)?;
-    let layout = kiln_disk::inspect(base)?;
+    let partitions = match kiln_disk::inspect(kiln_disk::Disk::new(base, disk.now.clone())) {
+        Ok(layout) => layout.partitions,
+        Err(error) => {
+            scan.notes.push(format!("searched for secrets by bytes, not by files: {error}"));
+            Vec::new()
+        }
+    };
     let found_raw = raw::search(&disk, &needles)?;
-    let found_in_files = files::search(&disk, &layout, &needles, &mut scan.notes);
+    let found_in_files = files::search(&disk, &partitions, &needles, &mut scan.notes);
     let name = |value: usize| long.get(value).map(|secret| secret.name.clone()).unwrap_or_default();
     let mut leaks = BTreeSet::new();
     for found in &found_in_files {
@@ -125,7 +131,7 @@ pub(crate) fn scan(base: &Path, overlays: &[PathBuf], secrets: &[Secret]) -> Res
     }
     for found in found_raw {
         let offset = found.start;
-        let partition = layout.partitions.iter().find(|partition| {
+        let partition = partitions.iter().find(|partition| {
             offset.checked_sub(partition.offset).is_some_and(|inside| inside < partition.size)
         });
         let mut explained = false;

@@ -2,10 +2,12 @@
 
 use crate::Error;
 use ext4_view::Ext4Read;
+use kiln_disk::ReadAt;
 use kiln_qcow2::{BlockSource, Chain, PageBuffer, RawDisk};
 use kiln_types::{BLOCK_SIZE, BlockIndex};
 use std::{
     collections::VecDeque,
+    io,
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -67,11 +69,6 @@ impl Bytes {
         Self { blocks: Arc::new(Mutex::new(Blocks { source, kept: VecDeque::new() })), size }
     }
 
-    /// Returns how many there are.
-    pub(super) fn size(&self) -> u64 {
-        self.size
-    }
-
     /// Fills `buffer`; what lies beyond the end is zeros.
     pub(super) fn read(&self, mut offset: u64, mut buffer: &mut [u8]) -> Result<(), Error> {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,6 +121,16 @@ impl Blocks {
         };
         self.kept.push_front(entry);
         Ok(self.kept.front().map(|(_, buffer)| &**buffer).unwrap_or_default())
+    }
+}
+
+impl ReadAt for Bytes {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read(offset, buffer).map_err(io::Error::other)
     }
 }
 

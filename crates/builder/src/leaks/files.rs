@@ -8,7 +8,7 @@ use super::{
 };
 use crate::Error;
 use ext4_view::{DirEntry, Ext4, Ext4Error, File};
-use kiln_disk::{FileSystem, Layout, Partition};
+use kiln_disk::{FileSystem, Partition};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
@@ -56,12 +56,12 @@ impl InFile<'_> {
 /// Searches every file system that can be read; what cannot be is noted.
 pub(super) fn search<'a>(
     disk: &Disk,
-    layout: &'a Layout,
+    partitions: &'a [Partition],
     needles: &Needles,
     notes: &mut Vec<String>,
 ) -> Vec<InFile<'a>> {
     let mut found = Vec::new();
-    for partition in &layout.partitions {
+    for partition in partitions {
         match partition.filesystem {
             Some(FileSystem::Ext4) => {}
             None | Some(FileSystem::Swap) => continue,

@@ -6,6 +6,7 @@ use super::{
     stream::Stream,
 };
 use crate::Error;
+use kiln_disk::ReadAt;
 use kiln_types::BLOCK_SIZE;
 use std::collections::BTreeSet;
 
