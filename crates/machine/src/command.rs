@@ -1,5 +1,6 @@
 //! A machine as QEMU's arguments. Nothing is left to QEMU's defaults, and no file's format is guessed.
 
+mod board;
 mod storage;
 
 pub(crate) use storage::{disk_device, disk_node, disk_nodes};
@@ -8,7 +9,7 @@ use crate::{
     config::{Accelerator, Boot, MachineConfig, Network},
     tpm::TPM_FD,
 };
-use kiln_types::Architecture;
+use board::Board;
 use serde_json::json;
 use std::{ffi::OsString, path::Path};
 
@@ -19,20 +20,18 @@ pub(crate) const AGENT_FD: i32 = 4;
 /// Returns QEMU's arguments.
 pub(crate) fn arguments(config: &MachineConfig) -> Vec<OsString> {
     let mut args = Arguments::default();
-    let arm = config.architecture == Architecture::Arm64;
+    let board = Board::of(config.architecture);
     args.add(["-name", "kiln"]).add(["-nodefaults", "-no-user-config"]).add(["-display", "none"]);
-    args.add(["-machine", &machine(config)]);
+    args.add(["-machine", &machine(config, &board)]);
     if !config.restarts {
         // A guest that restarts has ended: a kernel that panics under `panic=-1` restarts at once.
         args.add(["-no-reboot"]);
     }
     // A kernel that only stops tells its panic through the device.
-    args.add(["-action", "panic=pause", "-device", if arm { "pvpanic-pci" } else { "pvpanic" }]);
+    args.add(["-action", "panic=pause", "-device", board.panic]);
     match config.accelerator {
         Accelerator::Kvm => args.add(["-accel", "kvm", "-cpu", "host"]),
-        // Pointer authentication by the architected algorithm takes half of an emulated ARM's time.
-        Accelerator::Tcg if arm => args.add(["-accel", "tcg,thread=multi", "-cpu", "max,pauth-impdef=on"]),
-        Accelerator::Tcg => args.add(["-accel", "tcg,thread=multi", "-cpu", "max"]),
+        Accelerator::Tcg => args.add(["-accel", "tcg,thread=multi", "-cpu", board.emulated_cpu]),
     };
     args.add(["-smp", &config.cpus.to_string()]);
     args.add(["-m", &format!("{}M", config.memory.mib_rounded_up())]);
@@ -41,45 +40,41 @@ pub(crate) fn arguments(config: &MachineConfig) -> Vec<OsString> {
     args.add(["-chardev", &console, "-serial", "chardev:console"]);
     args.add(["-device", "virtio-rng-pci"]);
     if config.screen {
-        args.add(["-device", if arm { "virtio-gpu-pci" } else { "VGA" }]);
-        if arm {
-            // x86's machine has a keyboard of its own.
-            args.add(["-device", "qemu-xhci", "-device", "usb-kbd"]);
+        for device in board.screen {
+            args.add(["-device", device]);
         }
     }
-    storage::arguments(&mut args, config);
+    storage::arguments(&mut args, config, &board);
     network_arguments(&mut args, &config.network);
     if let Some(port) = config.agent_port {
         args.add(["-device", "virtio-serial-pci", "-chardev", &format!("socket,id=agent,fd={AGENT_FD}")]);
         args.add(["-device", &format!("virtserialport,chardev=agent,name={port}")]);
     }
     if config.tpm.is_some() {
-        args.add(["-chardev", &format!("socket,id=tpm,fd={TPM_FD}")]);
-        args.add(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device"]);
-        args.add([if arm { "tpm-tis-device,tpmdev=tpm0" } else { "tpm-crb,tpmdev=tpm0" }]);
+        args.add([
+            "-chardev",
+            &format!("socket,id=tpm,fd={TPM_FD}"),
+            "-tpmdev",
+            "emulator,id=tpm0,chardev=tpm",
+        ]);
+        args.add(["-device", &format!("{},tpmdev=tpm0", board.tpm)]);
     }
-    boot_arguments(&mut args, &config.boot);
+    boot_arguments(&mut args, &config.boot, &board);
     args.0.extend(config.extra_args.iter().map(OsString::from));
     args.0
 }
 
-/// Without a screen SeaBIOS talks to the serial port: that nothing could be booted is then seen on the console. A
-/// kernel given from outside must not be preceded by it, since the first words there show that the kernel lives.
-fn machine(config: &MachineConfig) -> String {
-    let board = match config.architecture {
-        Architecture::X86_64 | Architecture::I386 => "q35",
-        Architecture::Arm64 => "virt,gic-version=max",
-    };
+fn machine(config: &MachineConfig, board: &Board) -> String {
     let options = match config.boot {
-        Boot::Bios if !config.screen => ",graphics=off",
-        Boot::Kernel { .. } | Boot::Bios => "",
-        Boot::Uefi { secure: false, .. } => ",pflash0=firmware,pflash1=variables",
-        Boot::Uefi { secure: true, .. } => ",pflash0=firmware,pflash1=variables,smm=on",
+        Boot::Kernel { .. } => "",
+        Boot::Bios => board.bios,
+        Boot::Uefi { secure: true, .. } if board.smm => ",smm=on,pflash0=firmware,pflash1=variables",
+        Boot::Uefi { .. } => ",pflash0=firmware,pflash1=variables",
     };
-    format!("{board}{options}")
+    format!("{}{options}", board.machine)
 }
 
-fn boot_arguments(args: &mut Arguments, boot: &Boot) {
+fn boot_arguments(args: &mut Arguments, boot: &Boot, board: &Board) {
     match boot {
         Boot::Kernel { kernel, initrd, command_line } => {
             args.add(["-kernel"]).path(kernel);
@@ -90,7 +85,7 @@ fn boot_arguments(args: &mut Arguments, boot: &Boot) {
         }
         Boot::Uefi { code, variables, secure } => {
             firmware_arguments(args, code, variables);
-            if *secure {
+            if *secure && board.smm {
                 // Only the firmware itself, in system management mode, may write to the variables.
                 args.add(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
                 args.add(["-global", "ICH9-LPC.disable_s3=1"]);
@@ -145,8 +140,8 @@ impl Arguments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Disk, Interface};
-    use kiln_types::ByteSize;
+    use crate::config::{Disk, Interface, Medium, MediumKind};
+    use kiln_types::{Architecture, ByteSize};
 
     fn shown(config: &MachineConfig) -> String {
         arguments(config).iter().map(|arg| arg.to_string_lossy() + "\n").collect()
@@ -206,6 +201,53 @@ mod tests {
         let uefi = shown(&MachineConfig { boot, ..config() });
         let read_only = r#"{"driver":"raw","file":"firmware-file","node-name":"firmware","read-only":true}"#;
         assert!(uefi.contains("pflash0=firmware,pflash1=variables") && uefi.contains(read_only), "{uefi}");
+    }
+
+    /// Everything that the other one has not.
+    #[test]
+    fn an_installer_under_secure_boot() {
+        let overlay = |name: &str| format!("/o/{name}.qcow2").into();
+        let disk = |serial: &str, interface| Disk {
+            serial: serial.to_owned(),
+            base: None,
+            overlays: vec![overlay(serial)],
+            interface,
+        };
+        let medium = |name: &str, kind, boots| Medium { path: name.into(), kind, boots };
+        let chain = vec![overlay("a"), overlay("b"), overlay("c")];
+        let config = MachineConfig {
+            disks: vec![
+                Disk { overlays: chain, base: Some("/b/disk.raw".into()), ..disk("root", Interface::Nvme) },
+                disk("data", Interface::Sata),
+            ],
+            media: vec![
+                medium("/i/installer.iso", MediumKind::Cdrom, true),
+                medium("/i/answers.img", MediumKind::Floppy, false),
+                medium("/i/seed.img", MediumKind::Disk, true),
+            ],
+            boot: Boot::Uefi { code: "/f/code.fd".into(), variables: "/o/vars.fd".into(), secure: true },
+            network: Network::Forwarded(vec![22]),
+            screen: true,
+            tpm: Some("/o/tpm".into()),
+            restarts: true,
+            extra_args: vec!["-device".to_owned(), "edu".to_owned()],
+            agent_port: None,
+            ..config()
+        };
+        insta::assert_snapshot!("x86_secure", shown(&config));
+        insta::assert_snapshot!(
+            "arm64_secure",
+            shown(&MachineConfig { architecture: Architecture::Arm64, ..config })
+        );
+    }
+
+    #[test]
+    fn more_drives_than_ports() {
+        let cd = Medium { path: "/i/cd.iso".into(), kind: MediumKind::Cdrom, boots: false };
+        let text = shown(&MachineConfig { media: vec![cd; 8], ..config() });
+        assert!(text.contains(r#""bus":"ide.5""#) && !text.contains("ide.6"), "{text}");
+        assert!(text.contains("ahci,id=sata1\n") && text.contains(r#""bus":"sata1.1""#), "{text}");
+        assert_eq!(text.matches("ahci").count(), 1);
     }
 
     #[test]

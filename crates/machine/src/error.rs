@@ -1,6 +1,6 @@
 //! What can go wrong with a machine.
 
-use crate::{Cause, Death, communicator::AgentError};
+use crate::{Cause, Death, communicator::AgentError, firmware::packages};
 use kiln_types::Architecture;
 use std::{io, path::PathBuf, time::Duration};
 
@@ -97,13 +97,9 @@ impl Error {
                 Some(format!("apt-get install {package}   # kiln doctor shows what else is missing"))
             }
             Self::NoTpm => Some("apt-get install swtpm   # on Fedora, Arch and openSUSE: swtpm".to_owned()),
-            Self::NoFirmware { architecture: Architecture::X86_64, .. } => {
-                Some("apt-get install ovmf   # on Fedora edk2-ovmf, on Arch edk2-ovmf".to_owned())
-            }
-            Self::NoFirmware { architecture: Architecture::Arm64, secure: false } => Some(
-                "apt-get install qemu-efi-aarch64   # on Fedora edk2-aarch64, on Arch edk2-aarch64"
-                    .to_owned(),
-            ),
+            // There are no variables with keys to install.
+            Self::NoFirmware { architecture: Architecture::I386, secure: true } => None,
+            Self::NoFirmware { architecture, .. } => Some(packages(*architecture).to_owned()),
             Self::Died(Death { cause: Cause::DiskFull { path }, .. }) => {
                 let folder = path.parent().unwrap_or(path);
                 Some(format!("df -h {}   # or kiln --home DIR on a larger disk", folder.display()))
@@ -121,10 +117,6 @@ impl Error {
 }
 
 fn no_firmware(architecture: Architecture, secure: bool) -> String {
-    match (architecture, secure) {
-        (Architecture::I386, _) => "there is no UEFI firmware for i386 machines".to_owned(),
-        (Architecture::Arm64, true) => "there is no firmware with Secure Boot for arm64 machines".to_owned(),
-        (_, true) => format!("no UEFI firmware with Secure Boot for {architecture} machines was found"),
-        (_, false) => format!("no UEFI firmware for {architecture} machines was found"),
-    }
+    let with = if secure { " with Secure Boot and Microsoft's keys" } else { "" };
+    format!("no UEFI firmware of {architecture} machines{with} was found")
 }

@@ -7,76 +7,90 @@
 //! Overlays are thrown away when anything dies, so the guest's flushes need not reach the host's disk; the snapshot that
 //! is made of them is what gets synced. A full host disk stops the guest, which then is told as what it is.
 
-use super::Arguments;
+use super::{Arguments, board::Board};
 use crate::config::{Boot, Disk, Interface, MachineConfig, Medium, MediumKind};
-use kiln_types::Architecture;
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// Adds every disk and every medium. Firmware tries the first disk, then the media that boot: an empty disk is passed over.
-pub(super) fn arguments(args: &mut Arguments, config: &MachineConfig) {
+pub(super) fn arguments(args: &mut Arguments, config: &MachineConfig, board: &Board) {
     // A kernel given from outside takes the first place of the boot order itself.
     let firmware = !matches!(config.boot, Boot::Kernel { .. });
-    let mut boots = 0;
-    let mut next_boot = |wanted: bool| {
-        let index = boots;
-        boots += i32::from(wanted && firmware);
-        (wanted && firmware).then(|| json!(index))
-    };
-    let mut ports = SataPorts::default();
+    let mut boot_order = 0..;
+    let mut place = Places { sata: board.sata, ..Places::default() };
     for (number, disk) in config.disks.iter().enumerate() {
         for node in disk_nodes(number, disk) {
             args.add(["-blockdev", &node.to_string()]);
         }
         let mut device = disk_device(number, disk);
         if disk.interface == Interface::Sata {
-            device["bus"] = json!(ports.next(args, config.architecture));
+            place.drive(args, &mut device, "hd");
         }
-        if let Some(index) = next_boot(number == 0) {
-            device["bootindex"] = index;
-        }
-        args.add(["-device", &device.to_string()]);
+        let boots = firmware && number == 0;
+        add_device(args, device, boots.then(|| boot_order.next()).flatten());
     }
-    let mut floppies = 0;
     for (number, medium) in config.media.iter().enumerate() {
         let mut device = medium_arguments(args, number, medium);
         match medium.kind {
-            MediumKind::Cdrom => device["bus"] = json!(ports.next(args, config.architecture)),
-            MediumKind::Floppy => {
-                if floppies == 0 {
-                    args.add(["-device", "isa-fdc,id=floppies"]);
-                }
-                device["bus"] = json!("floppies.0");
-                device["unit"] = json!(floppies);
-                floppies += 1;
-            }
-            MediumKind::Disk => {}
+            MediumKind::Cdrom => place.drive(args, &mut device, "cd"),
+            MediumKind::Floppy if board.sata => place.floppy(args, &mut device),
+            MediumKind::Floppy => place.drive(args, &mut device, "hd"),
+            MediumKind::Disk => device["driver"] = json!("virtio-blk-pci"),
         }
-        if let Some(index) = next_boot(medium.boots) {
-            device["bootindex"] = index;
-        }
-        args.add(["-device", &device.to_string()]);
+        let boots = firmware && medium.boots;
+        add_device(args, device, boots.then(|| boot_order.next()).flatten());
     }
 }
 
-/// The ports of the SATA controllers, six each: x86's machine has one, others get theirs here.
+fn add_device(args: &mut Arguments, mut device: Value, bootindex: Option<u32>) {
+    if let Some(bootindex) = bootindex {
+        device["bootindex"] = json!(bootindex);
+    }
+    args.add(["-device", &device.to_string()]);
+}
+
+/// The places that are taken on the controllers. A controller is added with the first drive on it.
 #[derive(Default)]
-struct SataPorts(usize);
+struct Places {
+    /// Whether drives are SATA's; else SCSI's.
+    sata: bool,
+    drives: usize,
+    floppies: usize,
+}
 
-impl SataPorts {
-    const EACH: usize = 6;
+impl Places {
+    /// Ports of a SATA controller. The machine has one of its own.
+    const PORTS: usize = 6;
 
-    fn next(&mut self, args: &mut Arguments, architecture: Architecture) -> String {
-        let number = self.0;
-        self.0 += 1;
-        if architecture != Architecture::Arm64 && number < Self::EACH {
-            return format!("ide.{number}");
+    /// Connects a disk (`hd`) or a CD (`cd`).
+    fn drive(&mut self, args: &mut Arguments, device: &mut Value, kind: &str) {
+        let number = self.drives;
+        self.drives += 1;
+        let (controller, port) = (number / Self::PORTS, number % Self::PORTS);
+        if !self.sata {
+            if number == 0 {
+                args.add(["-device", "virtio-scsi-pci,id=scsi"]);
+            }
+            device["driver"] = json!(format!("scsi-{kind}"));
+            device["bus"] = json!("scsi.0");
+            return;
         }
-        let controller = number / Self::EACH;
-        if number.is_multiple_of(Self::EACH) {
+        if controller > 0 && port == 0 {
             args.add(["-device", &format!("ahci,id=sata{controller}")]);
         }
-        format!("sata{controller}.{}", number % Self::EACH)
+        device["driver"] = json!(format!("ide-{kind}"));
+        device["bus"] =
+            json!(if controller == 0 { format!("ide.{port}") } else { format!("sata{controller}.{port}") });
+    }
+
+    fn floppy(&mut self, args: &mut Arguments, device: &mut Value) {
+        if self.floppies == 0 {
+            args.add(["-device", "isa-fdc,id=floppies"]);
+        }
+        device["driver"] = json!("floppy");
+        device["bus"] = json!("floppies.0");
+        device["unit"] = json!(self.floppies);
+        self.floppies += 1;
     }
 }
 
@@ -112,15 +126,16 @@ pub(crate) fn disk_nodes(number: usize, disk: &Disk) -> Vec<Value> {
     nodes
 }
 
-/// Returns the device of a disk.
+/// Returns the device of a disk; SATA's still needs its place.
 pub(crate) fn disk_device(number: usize, disk: &Disk) -> Value {
     let mut device = json!({"drive": disk_node(number), "serial": disk.serial});
-    device["driver"] = json!(match disk.interface {
-        Interface::VirtioBlk => "virtio-blk-pci",
-        Interface::Nvme => "nvme",
-        Interface::Sata => "ide-hd",
-    });
-    // NVMe has no say in it: QEMU stops it on a full disk by default, and tells the guest of other errors.
+    match disk.interface {
+        Interface::VirtioBlk => device["driver"] = json!("virtio-blk-pci"),
+        Interface::Nvme => device["driver"] = json!("nvme"),
+        // Its controller says.
+        Interface::Sata => {}
+    }
+    // NVMe has no such options: its guest is told of a full disk as of a broken one.
     if disk.interface != Interface::Nvme {
         device["werror"] = json!("stop");
         device["rerror"] = json!("stop");
@@ -139,10 +154,5 @@ fn medium_arguments(args: &mut Arguments, number: usize, medium: &Medium) -> Val
     let storage = json!({"node-name": file, "driver": "file", "filename": medium.path, "read-only": true});
     let format = json!({"node-name": node, "driver": "raw", "file": file, "read-only": true});
     args.add(["-blockdev", &storage.to_string(), "-blockdev", &format.to_string()]);
-    let driver = match medium.kind {
-        MediumKind::Cdrom => "ide-cd",
-        MediumKind::Floppy => "floppy",
-        MediumKind::Disk => "virtio-blk-pci",
-    };
-    json!({"driver": driver, "drive": node})
+    json!({"drive": node})
 }
