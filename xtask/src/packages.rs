@@ -36,7 +36,7 @@ const fn package(
 }
 
 /// Every package, in the order in which they are shown.
-pub(crate) const PACKAGES: [Package; 17] = [
+pub(crate) const PACKAGES: [Package; 24] = [
     package("qemu-system-x86", &["qemu-system-x86_64"], "runs the machines of builds", NeededBy::Everyone),
     package(
         "qemu-utils",
@@ -64,11 +64,23 @@ pub(crate) const PACKAGES: [Package; 17] = [
     package("libc6-dev", &[], "links the agent statically", NeededBy::Everyone),
     package("uidmap", &["newuidmap"], "user namespaces for mmdebstrap without root", NeededBy::Rootless),
     package("fdisk", &["sfdisk"], "sfdisk judges partition tables in tests", NeededBy::Tests),
-    package("dosfstools", &["fsck.fat"], "fsck.fat judges EFI system partitions in tests", NeededBy::Tests),
-    package("busybox-static", &["busybox"], "one of the shells that tests clean images with", NeededBy::Tests),
-    package("systemd", &["systemd-analyze"], "judges the unit that makes SSH host keys in tests", NeededBy::Tests),
+    package(
+        "dosfstools",
+        &["fsck.fat", "mkfs.fat"],
+        "makes and judges EFI system partitions in tests",
+        NeededBy::Tests,
+    ),
+    package("mtools", &["mcopy", "mdir", "mtype"], "fills and reads FAT disks in tests", NeededBy::Tests),
+    package("genisoimage", &["isoinfo"], "judges CDs in tests", NeededBy::Tests),
+    package("xorriso", &["xorriso"], "judges CDs in tests", NeededBy::Tests),
     package("cpio", &["cpio"], "judges initramfs archives in tests", NeededBy::Tests),
     package("zstd", &["zstd"], "judges the store's packs in tests", NeededBy::Tests),
+    package("xz-utils", &["xz"], "packs initramfs archives in tests", NeededBy::Tests),
+    package("busybox-static", &["busybox"], "the shell of small images, in tests", NeededBy::Tests),
+    package("swtpm", &["swtpm"], "the TPM of machines, in tests", NeededBy::Tests),
+    package("openssh-client", &["ssh-keygen"], "makes keys in tests", NeededBy::Tests),
+    package("openssh-server", &["sshd"], "the other end of SSH in tests", NeededBy::Tests),
+    package("systemd", &["systemd-analyze"], "judges units in tests", NeededBy::Tests),
 ];
 
 /// What `bench` compares Kiln with; neither Kiln nor its tests need them.
@@ -84,14 +96,18 @@ pub(crate) const BENCH: [Package; 3] = [
 ];
 
 /// Programs of packages that no Debian or Ubuntu is without, or without which this was not compiled.
-pub(crate) const ALWAYS_THERE: [&str; 17] = [
+pub(crate) const ALWAYS_THERE: [&str; 21] = [
     "apt-cache",
     "apt-get",
+    "blkid",
     "cargo",
     "chown",
+    "diff",
     "dpkg-deb",
     "dpkg-query",
+    "find",
     "git",
+    "gzip",
     "id",
     "kill",
     "ldd",

@@ -66,9 +66,10 @@ fn source(name: &str, text: &str, findings: &mut Vec<String>) {
 
 /// Every outside program that is run by its name is one that `setup` installs.
 fn programs(name: &str, text: &str, findings: &mut Vec<String>) {
-    // The second is testkit's way to run a tool.
-    let calls =
-        ["Command::new(\"", " tool(\"", "(tool(\""].into_iter().flat_map(|call| text.split(call).skip(1));
+    // The others are testkit's way to run a tool, and that of a test.
+    let calls = ["Command::new(\"", " tool(\"", "(tool(\"", " told(\"", "(told(\""]
+        .into_iter()
+        .flat_map(|call| text.split(call).skip(1));
     for path in calls.filter_map(|rest| rest.split('"').next()) {
         let program = path.rsplit('/').next().unwrap_or(path);
         let mut packages = PACKAGES.iter().chain(&BENCH);
