@@ -175,6 +175,7 @@ impl Starter<'_> {
             Err(Error::Died(death)) => return Err(death.into()),
             Err(error) => Some(format!("the machine could not be saved: {error}")),
         };
+        alive(&running, migrate::go_on(running.qmp())).await?;
         plug::disks(&running, self.config).await?;
         Ok(Appliance { running, session, how: why.map_or(Start::Cold, Start::ColdAfter) })
     }

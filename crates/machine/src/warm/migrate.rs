@@ -19,18 +19,19 @@ const WITHIN: Duration = Duration::from_secs(60);
 
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// Saves a machine, which goes on afterwards.
+/// Saves a machine, which stands still afterwards: see [`go_on`].
 pub(super) async fn save(qmp: &Qmp, states: &States) -> Result<Staged, Error> {
     let staged = states.stage()?;
     prepare(qmp).await?;
     qmp.execute("stop", json!({})).await?;
-    let saved = async {
-        qmp.execute("migrate", json!({"channels": [channel(&staged.memory())]})).await?;
-        completed(qmp, "migrate").await
-    };
-    let saved = saved.await;
-    qmp.execute("cont", json!({})).await?;
-    saved.map(|()| staged)
+    qmp.execute("migrate", json!({"channels": [channel(&staged.memory())]})).await?;
+    completed(qmp, "migrate").await?;
+    Ok(staged)
+}
+
+/// Lets a machine that stands still go on.
+pub(super) async fn go_on(qmp: &Qmp) -> Result<(), Error> {
+    qmp.execute("cont", json!({})).await.map(drop)
 }
 
 /// Takes in what was saved, and lets it go on.
@@ -38,8 +39,7 @@ pub(super) async fn restore(qmp: &Qmp, memory: &Path) -> Result<(), Error> {
     prepare(qmp).await?;
     qmp.execute("migrate-incoming", json!({"channels": [channel(memory)]})).await?;
     completed(qmp, "migrate-incoming").await?;
-    qmp.execute("cont", json!({})).await?;
-    Ok(())
+    go_on(qmp).await
 }
 
 async fn prepare(qmp: &Qmp) -> Result<(), Error> {

@@ -33,9 +33,14 @@ pub(crate) struct Appliances {
 impl Appliances {
     /// Makes the files that every appliance needs.
     pub(crate) fn new() -> Result<Self> {
+        Self::with_modules(&[])
+    }
+
+    /// The same, with further modules of the kernel.
+    pub(crate) fn with_modules(modules: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("kiln-appliance-").tempdir()?;
         let (cache, base) = (cache()?, tiny_base(&cache()?)?);
-        let kernel = cloud_kernel(&cache, WANTED_MODULES)?;
+        let kernel = cloud_kernel(&cache, &[WANTED_MODULES, modules].concat())?;
         let modules = kernel.modules.iter().map(|(name, bytes)| ModuleFile { name, bytes });
         let initramfs = appliance::initramfs(appliance::agent_program()?, &modules.collect::<Vec<_>>())?;
         let path = |name: &str| folder.path().join(name);
@@ -78,18 +83,31 @@ impl Appliances {
         self.folder.path().join(name)
     }
 
+    /// Makes a disk: an overlay of this base, or a blank one.
+    pub(crate) fn disk(&self, serial: &str, base: Option<PathBuf>, size: u64) -> Result<Disk> {
+        let overlay = self.path(&format!("{serial}.qcow2"));
+        self.qemu.create_overlay(&overlay, size)?;
+        let (serial, interface) = (serial.to_owned(), Interface::VirtioBlk);
+        Ok(Disk { serial, base, overlays: vec![overlay], interface })
+    }
+
+    /// Makes an overlay of the tiny base.
+    pub(crate) fn tiny_disk(&self, serial: &str) -> Result<Disk> {
+        self.disk(serial, Some(self.base.disk.clone()), DISK)
+    }
+
     /// Starts an appliance on an overlay of its own.
     pub(crate) async fn start(&self, name: &str) -> Result<Started> {
-        let overlay = self.path(&format!("{name}.qcow2"));
-        self.qemu.create_overlay(&overlay, DISK)?;
-        let disk = Disk {
-            serial: "root".to_owned(),
-            base: Some(self.base.disk.clone()),
-            overlays: vec![overlay],
-            interface: Interface::VirtioBlk,
-        };
+        self.start_with(name, Vec::new()).await
+    }
+
+    /// The same, with further disks.
+    pub(crate) async fn start_with(&self, name: &str, further: Vec<Disk>) -> Result<Started> {
+        let root = self.tiny_disk(name)?;
+        let mut disks = vec![Disk { serial: "root".to_owned(), ..root }];
+        disks.extend(further);
         let config = MachineConfig {
-            disks: vec![disk],
+            disks,
             console: self.path(&format!("{name}.console")),
             log: self.path(&format!("{name}.log")),
             ..self.config.clone()
@@ -129,16 +147,13 @@ pub(crate) struct Started(pub(crate) Appliance);
 impl Started {
     /// Mounts the tiny base's root, and prepares it.
     pub(crate) async fn prepare(&mut self, setup: &Setup) -> Result<()> {
-        let root = Mount {
-            device: Device { serial: "root".to_owned(), partition: Some(3) },
-            filesystem: "ext4".to_owned(),
-            options: String::new(),
-            path: "/".to_owned(),
-            read_only: false,
-            grow: false,
-        };
-        self.session().mount(&[root]).await?;
+        self.mount().await?;
         Ok(self.session().set_up_chroot(setup).await?)
+    }
+
+    /// Mounts the tiny base's root.
+    pub(crate) async fn mount(&mut self) -> Result<()> {
+        Ok(self.session().mount(&[root()]).await?)
     }
 
     pub(crate) fn session(&mut self) -> &mut AgentSession {
@@ -165,9 +180,21 @@ impl Started {
 
 /// Returns the folder where packages and bases are kept between runs.
 #[expect(clippy::disallowed_methods, reason = "tests take their cache's place from the environment")]
-fn cache() -> Result<PathBuf> {
+pub(crate) fn cache() -> Result<PathBuf> {
     let kept = std::env::var_os("KILN_TEST_CACHE").map(PathBuf::from);
     let cache = kept.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
     fs_err::create_dir_all(&cache).context("the cache of tests")?;
     Ok(cache)
+}
+
+/// The tiny base's root.
+pub(crate) fn root() -> Mount {
+    Mount {
+        device: Device { serial: "root".to_owned(), partition: Some(3) },
+        filesystem: "ext4".to_owned(),
+        options: String::new(),
+        path: "/".to_owned(),
+        read_only: false,
+        grow: false,
+    }
 }

@@ -1,6 +1,7 @@
 //! Machines for real: how they end, and that nothing of them is left.
 
 mod appliances;
+mod chroot;
 mod guests;
 mod warm;
 mod world;
