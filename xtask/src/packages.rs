@@ -36,7 +36,7 @@ const fn package(
 }
 
 /// Every package, in the order in which they are shown.
-pub(crate) const PACKAGES: [Package; 24] = [
+pub(crate) const PACKAGES: [Package; 26] = [
     package("qemu-system-x86", &["qemu-system-x86_64"], "runs the machines of builds", NeededBy::Everyone),
     package(
         "qemu-utils",
@@ -76,6 +76,8 @@ pub(crate) const PACKAGES: [Package; 24] = [
     package("cpio", &["cpio"], "judges initramfs archives in tests", NeededBy::Tests),
     package("zstd", &["zstd"], "judges the store's packs in tests", NeededBy::Tests),
     package("xz-utils", &["xz"], "packs initramfs archives in tests", NeededBy::Tests),
+    package("xfsprogs", &["mkfs.xfs", "xfs_repair"], "makes and judges XFS in tests", NeededBy::Tests),
+    package("btrfs-progs", &["mkfs.btrfs", "btrfs"], "makes and judges btrfs in tests", NeededBy::Tests),
     package("busybox-static", &["busybox"], "the shell of small images, in tests", NeededBy::Tests),
     package("swtpm", &["swtpm"], "the TPM of machines, in tests", NeededBy::Tests),
     package("openssh-client", &["ssh-keygen"], "makes keys in tests", NeededBy::Tests),

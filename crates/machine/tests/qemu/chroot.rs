@@ -120,7 +120,7 @@ async fn file_systems_grow_to_their_disks() -> Result<()> {
         ("ext4", "/usr/sbin/mke2fs", &["-q", "-t", "ext4"], 64 << 20),
         ("xfs", "/usr/sbin/mkfs.xfs", &["-q"], 320 << 20),
         ("btrfs", "/usr/sbin/mkfs.btrfs", &["-q"], 128 << 20),
-        ("vfat", "/usr/sbin/mkfs.vfat", &[], 64 << 20),
+        ("vfat", "/usr/sbin/mkfs.fat", &[], 64 << 20),
     ];
     let world = Appliances::with_modules(&["xfs", "btrfs"])?;
     let mut disks = Vec::new();
