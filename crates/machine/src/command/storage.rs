@@ -16,41 +16,63 @@ use std::path::Path;
 pub(super) fn arguments(args: &mut Arguments, config: &MachineConfig, board: &Board) {
     // A kernel given from outside takes the first place of the boot order itself.
     let firmware = !matches!(config.boot, Boot::Kernel { .. });
-    let mut boot_order = 0..;
-    let mut place = Places { sata: board.sata, ..Places::default() };
-    for (number, disk) in config.disks.iter().enumerate() {
+    let mut order = 0..;
+    let mut turn = |boots: bool| if firmware && boots { order.next() } else { None };
+    let disks: Vec<_> = config.disks.iter().enumerate().map(|(n, disk)| (disk, turn(n == 0))).collect();
+    let media: Vec<_> = config.media.iter().map(|medium| (medium, turn(medium.boots))).collect();
+    let mut places = Places { sata: board.sata, drives: 0, floppies: 0 };
+    for (number, (disk, turn)) in disks.into_iter().enumerate() {
         for node in disk_nodes(number, disk) {
             args.add(["-blockdev", &node.to_string()]);
         }
         let mut device = disk_device(number, disk);
         if disk.interface == Interface::Sata {
-            place.drive(args, &mut device, "hd");
+            places.drive(args, &mut device, "hd");
         }
-        let boots = firmware && number == 0;
-        add_device(args, device, boots.then(|| boot_order.next()).flatten());
+        add_device(args, device, turn);
     }
-    for (number, medium) in config.media.iter().enumerate() {
+    let is_floppy = |medium: &Medium| board.sata && medium.kind == MediumKind::Floppy;
+    let floppies = media.iter().filter(|(medium, _)| is_floppy(medium));
+    floppy_controller(args, floppies.map(|(_, turn)| *turn));
+    for (number, (medium, turn)) in media.into_iter().enumerate() {
         let mut device = medium_arguments(args, number, medium);
         match medium.kind {
-            MediumKind::Cdrom => place.drive(args, &mut device, "cd"),
-            MediumKind::Floppy if board.sata => place.floppy(args, &mut device),
-            MediumKind::Floppy => place.drive(args, &mut device, "hd"),
             MediumKind::Disk => device["driver"] = json!("virtio-blk-pci"),
+            MediumKind::Cdrom => places.drive(args, &mut device, "cd"),
+            MediumKind::Floppy if !board.sata => places.drive(args, &mut device, "hd"),
+            MediumKind::Floppy => {
+                places.floppy(&mut device);
+                add_device(args, device, None);
+                continue;
+            }
         }
-        let boots = firmware && medium.boots;
-        add_device(args, device, boots.then(|| boot_order.next()).flatten());
+        add_device(args, device, turn);
     }
 }
 
-fn add_device(args: &mut Arguments, mut device: Value, bootindex: Option<u32>) {
-    if let Some(bootindex) = bootindex {
-        device["bootindex"] = json!(bootindex);
+/// Adds the controller of floppies, if there is one. Unlike other drives they do not know their turn at booting: it does.
+fn floppy_controller(args: &mut Arguments, turns: impl Iterator<Item = Option<u32>>) {
+    let mut turns = turns.peekable();
+    if turns.peek().is_none() {
+        return;
+    }
+    let mut controller = json!({"driver": "isa-fdc", "id": "floppies"});
+    for (property, turn) in ["bootindexA", "bootindexB"].into_iter().zip(turns) {
+        if let Some(turn) = turn {
+            controller[property] = json!(turn);
+        }
+    }
+    args.add(["-device", &controller.to_string()]);
+}
+
+fn add_device(args: &mut Arguments, mut device: Value, turn: Option<u32>) {
+    if let Some(turn) = turn {
+        device["bootindex"] = json!(turn);
     }
     args.add(["-device", &device.to_string()]);
 }
 
-/// The places that are taken on the controllers. A controller is added with the first drive on it.
-#[derive(Default)]
+/// The places that are taken on the controllers of drives, which are added with the first drive on them.
 struct Places {
     /// Whether drives are SATA's; else SCSI's.
     sata: bool,
@@ -83,10 +105,7 @@ impl Places {
             json!(if controller == 0 { format!("ide.{port}") } else { format!("sata{controller}.{port}") });
     }
 
-    fn floppy(&mut self, args: &mut Arguments, device: &mut Value) {
-        if self.floppies == 0 {
-            args.add(["-device", "isa-fdc,id=floppies"]);
-        }
+    fn floppy(&mut self, device: &mut Value) {
         device["driver"] = json!("floppy");
         device["bus"] = json!("floppies.0");
         device["unit"] = json!(self.floppies);

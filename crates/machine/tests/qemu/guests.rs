@@ -86,3 +86,21 @@ pub(crate) fn kernel(guest: &[u8]) -> Vec<u8> {
     image[0x268..][..guest.len()].copy_from_slice(guest);
     image
 }
+
+/// Returns a CD that boots that guest: El Torito, without the file system beside it.
+pub(crate) fn boot_cd(guest: &[u8]) -> Vec<u8> {
+    let mut cd = vec![0; 20 * 2048];
+    let mut put = |sector: usize, at: usize, bytes: &[u8]| {
+        cd[sector * 2048 + at..][..bytes.len()].copy_from_slice(bytes);
+    };
+    put(16, 0, b"\x01CD001\x01"); // the primary volume
+    put(17, 0, b"\x00CD001\x01EL TORITO SPECIFICATION");
+    put(17, 0x47, &[19]); // where the catalogue is
+    put(18, 0, b"\xffCD001\x01"); // the last volume
+    put(19, 0, &[1]); // for x86
+    put(19, 0x1c, &[0xaa, 0x55, 0x55, 0xaa]); // a checksum, the mark
+    put(19, 0x20, &[0x88, 0, 0, 0, 0, 0, 1, 0, 20]); // bootable, no emulation, one sector, which is the next one
+    cd.extend(boot_sector(guest));
+    cd.resize(21 * 2048, 0);
+    cd
+}

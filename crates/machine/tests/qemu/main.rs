@@ -3,6 +3,7 @@
 mod appliances;
 mod chroot;
 mod guests;
+mod hardware;
 mod warm;
 mod world;
 

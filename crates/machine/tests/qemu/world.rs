@@ -29,15 +29,14 @@ pub(crate) struct World {
 impl World {
     /// Makes the files of a machine that boots this guest.
     pub(crate) fn new(guest: &[u8]) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("kiln-machine-").tempdir()?;
-        Self::below(folder, guest)
+        Self::of(Architecture::X86_64, guest)
     }
 
-    /// The same, in a folder that is there.
-    pub(crate) fn below(folder: tempfile::TempDir, guest: &[u8]) -> Result<Self> {
+    /// The same, with another processor.
+    pub(crate) fn of(architecture: Architecture, guest: &[u8]) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("kiln-machine-").tempdir()?;
         let path = |name: &str| folder.path().join(name);
-        let qemu =
-            Qemu::find(&["/usr/bin", "/usr/local/bin", "/bin"].map(PathBuf::from), Architecture::X86_64)?;
+        let qemu = Qemu::find(&["/usr/bin", "/usr/local/bin", "/bin"].map(PathBuf::from), architecture)?;
         fs_err::write(path("base.raw"), boot_sector(guest))?;
         fs_err::OpenOptions::new().write(true).open(path("base.raw"))?.set_len(DISK)?;
         qemu.create_overlay(&path("overlay.qcow2"), DISK)?;
@@ -48,7 +47,7 @@ impl World {
             interface: Interface::VirtioBlk,
         };
         let config = MachineConfig {
-            architecture: Architecture::X86_64,
+            architecture,
             cpus: 1,
             memory: ByteSize::from_mib(64),
             accelerator: Accelerator::Tcg,
