@@ -146,7 +146,7 @@ pub struct Death {
     /// What ended it.
     pub cause: Cause,
     /// What the console means, where the guest is to blame and its console tells.
-    pub diagnosis: Option<Diagnosis>,
+    pub diagnosis: Option<Box<Diagnosis>>,
     /// The console's last lines.
     pub console: Vec<String>,
     /// What QEMU last said.
@@ -159,7 +159,7 @@ impl Death {
         let diagnosis = cause.is_of_the_guest().then(|| Diagnosis::of(console)).flatten();
         Self {
             cause,
-            diagnosis: diagnosis.filter(Diagnosis::ends_a_machine),
+            diagnosis: diagnosis.filter(Diagnosis::ends_a_machine).map(Box::new),
             console: console::tail(console, TAIL_LINES),
             said: console::tail(log, LOG_LINES),
         }
@@ -174,7 +174,7 @@ impl Death {
 impl fmt::Display for Death {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.cause.fmt(f)?;
-        match &self.diagnosis {
+        match self.diagnosis.as_deref() {
             // The cause has said it already.
             Some(Diagnosis { kind: Kind::Panic, said, .. }) => write!(f, "\n  {said}")?,
             Some(diagnosis) => write!(f, "\n  {diagnosis}")?,

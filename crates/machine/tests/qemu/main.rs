@@ -3,6 +3,7 @@
 mod appliances;
 mod chroot;
 mod guests;
+mod kvm;
 mod hardware;
 mod warm;
 mod world;
@@ -204,20 +205,6 @@ async fn a_forwarded_port_is_on_loopback() -> Result<()> {
     timeout(LONG, tokio::net::TcpStream::connect(ssh)).await??;
     let error = running.forwarded(81).await.unwrap_err();
     ensure!(matches!(error, Error::NotForwarded { guest_port: 81 }), "{error}");
-    Ok(())
-}
-
-/// Where KVM does not work, or is not there, TCG takes over and says why; where it works, it is used.
-#[tokio::test]
-async fn kvm_works_or_tcg_takes_over() -> Result<()> {
-    let mut world = World::new(guests::TURNS_OFF)?;
-    world.config.accelerator = Accelerator::Kvm;
-    let running = world.start().await?;
-    match running.accelerator() {
-        Accelerator::Kvm => assert_eq!(running.fallback(), None),
-        Accelerator::Tcg => assert!(running.fallback().is_some_and(|why| !why.is_empty())),
-    }
-    assert_eq!(running.stop(LONG).await?, Rung::Guest);
     Ok(())
 }
 
