@@ -14,13 +14,17 @@ mod root;
 
 use anyhow::{Context, Result, ensure};
 use kiln_disk::{BootImages, Extent, Geometry, KernelTree, fetch_kernel, make_bootable, make_bootable_mbr};
-use packages::Packages;
+pub(crate) use packages::Packages;
+pub(crate) use root::{initramfs, userland};
 use sha2::{Digest, Sha256};
 use std::{
     io::Read,
     path::{Path, PathBuf},
     process::Command,
 };
+
+/// `libdevmapper1.02.1` is what `grub-mkimage` needs and small hosts lack.
+const PACKAGES: [&str; 4] = ["busybox-static", "grub-pc-bin", "grub-common", "libdevmapper1.02.1"];
 
 /// The line that the tiny base's init prints on its console when it is up.
 pub const MARKER: &str = "KILN-TINY-UP";
@@ -103,7 +107,7 @@ pub fn tiny_base_variant(cache: &Path, variant: Variant) -> Result<TinyBase> {
     lock.file().lock()?;
 
     let kernel = fetch_kernel(cache, &mut |_| {})?;
-    let packages = Packages::resolve()?;
+    let packages = Packages::resolve(&PACKAGES)?;
     let target = folder.join(format!("{}-{}", key(&kernel, &packages), variant.name()));
     if !target.join("sha256").exists() {
         let staging = tempfile::Builder::new().prefix(".staging-").tempdir_in(&folder)?;
@@ -188,7 +192,7 @@ fn boot_images(work: &Path, unpacked: &Path) -> Result<BootImages> {
     Ok(BootImages { boot: fs_err::read(modules.join("boot.img"))?, core: fs_err::read(core)?, efi: None })
 }
 
-fn sha256(file: &Path) -> Result<String> {
+pub(crate) fn sha256(file: &Path) -> Result<String> {
     let mut file = fs_err::File::open(file)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -201,6 +205,6 @@ fn sha256(file: &Path) -> Result<String> {
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

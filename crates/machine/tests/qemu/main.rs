@@ -3,15 +3,16 @@
 mod appliances;
 mod chroot;
 mod guests;
-mod kvm;
 mod hardware;
+mod installs;
+mod kvm;
 mod warm;
 mod world;
 
 use anyhow::{Context, Result, ensure};
 use kiln_machine::{
     Cause, Death, Error, Rung, Running,
-    config::{Accelerator, Boot, Network},
+    config::{Boot, Network},
     uefi_firmware,
 };
 use kiln_types::{Architecture, ByteSize};

@@ -76,7 +76,7 @@ const FILES: [(&str, u32, &str); 12] = [
 ];
 
 /// Writes busybox, its applets and `/etc`.
-pub(super) fn userland(tree: &Path, unpacked: &Path) -> Result<()> {
+pub(crate) fn userland(tree: &Path, unpacked: &Path) -> Result<()> {
     for folder in FOLDERS {
         fs_err::create_dir_all(tree.join(folder))?;
     }
@@ -130,7 +130,9 @@ pub(super) fn kernel(tree: &Path, kernel: &KernelTree, unpacked: &Path, package:
     let depmod = Command::new(&busybox).args(["depmod", "-b"]).arg(tree).arg(version).status()?;
     ensure!(depmod.success(), "busybox depmod failed");
 
-    initramfs(tree, &tree.join(format!("boot/initrd.img-{version}")), &modules, unpacked)?;
+    let init = [("init", include_bytes!("init.sh").to_vec())];
+    let initrd = tree.join(format!("boot/initrd.img-{version}"));
+    initramfs(tree, &initrd, &modules, &init, &unpacked.with_file_name("initramfs"))?;
     for link in ["vmlinuz", "initrd.img"] {
         fs_err::os::unix::fs::symlink(format!("boot/{link}-{version}"), tree.join(link))?;
     }
@@ -142,21 +144,30 @@ pub(super) fn kernel(tree: &Path, kernel: &KernelTree, unpacked: &Path, package:
     write(tree, "boot/grub/grub.cfg", 0o644, configuration.as_bytes())
 }
 
-/// Packs busybox, the modules in load order and `init.sh`, through busybox's own cpio.
-fn initramfs(tree: &Path, output: &Path, modules: &[kiln_disk::Module], unpacked: &Path) -> Result<()> {
-    let early = unpacked.with_file_name("initramfs");
+/// Packs busybox with all its applets, the modules in load order and these files, of which `init` is one, through busybox's
+/// own cpio. `early` is a folder to be made.
+pub(crate) fn initramfs(
+    tree: &Path,
+    output: &Path,
+    modules: &[kiln_disk::Module],
+    files: &[(&str, Vec<u8>)],
+    early: &Path,
+) -> Result<()> {
     for folder in ["bin", "dev", "proc", "sys", "root", "modules"] {
         fs_err::create_dir_all(early.join(folder))?;
     }
-    fs_err::copy(tree.join("bin/busybox"), early.join("bin/busybox"))?;
-    for applet in ["sh", "mount", "umount", "insmod", "cat", "sleep", "findfs", "switch_root"] {
+    let busybox = tree.join("bin/busybox");
+    fs_err::copy(&busybox, early.join("bin/busybox"))?;
+    let applets = Command::new(&busybox).arg("--list").output()?;
+    for applet in String::from_utf8(applets.stdout)?.lines().filter(|applet| *applet != "busybox") {
         fs_err::os::unix::fs::symlink("busybox", early.join("bin").join(applet))?;
     }
     for (number, module) in modules.iter().enumerate() {
-        write(&early, &format!("modules/{number:03}-{}.ko", module.name), 0o644, &module.bytes)?;
+        write(early, &format!("modules/{number:03}-{}.ko", module.name), 0o644, &module.bytes)?;
     }
-    write(&early, "init", 0o755, include_bytes!("init.sh"))?;
-    let busybox = tree.join("bin/busybox");
+    for (name, content) in files {
+        write(early, name, 0o755, content)?;
+    }
     let packed = Command::new(&busybox)
         .args([
             "sh",
@@ -164,7 +175,7 @@ fn initramfs(tree: &Path, output: &Path, modules: &[kiln_disk::Module], unpacked
             "cd \"$1\" && \"$0\" find . | \"$0\" cpio -o -H newc 2>/dev/null | \"$0\" gzip -1",
         ])
         .arg(&busybox)
-        .arg(&early)
+        .arg(early)
         .output()?;
     ensure!(packed.status.success() && packed.stdout.len() > 1000, "cpio failed");
     fs_err::write(output, packed.stdout)?;
