@@ -3,6 +3,8 @@
 # POSIX sh with `local`, as dash, busybox and bash have it. A process takes long in an emulated guest: the shell does by
 # itself what it can, and of programs it needs only rm. Prints `item: what was done`, and `warning: …` for what could not
 # be. Running it twice changes nothing more.
+#
+# A file is emptied by `true >file`: a `: >file` that fails ends the shell.
 
 items=" $* "
 mac=52:54:00:12:34:56
@@ -74,7 +76,7 @@ machine_id() {
     if [ -f /etc/machine-id ] && [ ! -L /etc/machine-id ] && [ -s /etc/machine-id ]; then
         read -r id </etc/machine-id
         if [ "$id" != uninitialized ]; then
-            if : >/etc/machine-id; then count=1; else warn "/etc/machine-id cannot be emptied"; fi
+            if true >/etc/machine-id; then count=1; else warn "/etc/machine-id cannot be emptied"; fi
         fi
     fi
     if [ -f /var/lib/dbus/machine-id ] && [ ! -L /var/lib/dbus/machine-id ]; then
@@ -302,7 +304,7 @@ log_file() {
         *.gz | *.xz | *.bz2 | *.zst | *.[0-9] | *.[0-9][0-9] | *.[0-9].log | *.old | *.journal | *.journal~ | \
             *-20[0-9][0-9][0-1][0-9][0-3][0-9]) removed "$1" ;;
         # Emptied where it is, so that owner and mode stay and a program that has it open goes on.
-        *) if [ -s "$1" ]; then if : >"$1"; then count=$((count + 1)); else warn "$1 cannot be emptied"; fi; fi ;;
+        *) if [ -s "$1" ]; then if true >"$1"; then count=$((count + 1)); else warn "$1 cannot be emptied"; fi; fi ;;
     esac
 }
 
