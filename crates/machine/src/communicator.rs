@@ -5,6 +5,8 @@ mod error;
 #[cfg(test)]
 pub(crate) mod process_guest;
 mod session;
+pub mod ssh;
 
 pub use error::{AgentError, CommunicatorError};
 pub use session::Session;
+pub use ssh::{SshError, SshSession};

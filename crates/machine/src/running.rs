@@ -18,7 +18,7 @@ use crate::{
 use serde_json::json;
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use tokio::{net::UnixStream, process::ChildStdin, sync::watch, time::timeout};
@@ -98,6 +98,12 @@ impl Running {
     #[must_use]
     pub fn qmp(&self) -> &Qmp {
         &self.qmp
+    }
+
+    /// Returns the file of what the guest says on its console.
+    #[must_use]
+    pub fn console(&self) -> &Path {
+        &self.console
     }
 
     /// Waits until the guest has said `text` on its console. It may never come: wait for [`Self::death`] beside it.

@@ -1,5 +1,6 @@
 //! What can go wrong between the host and a guest.
 
+use super::SshError;
 use kiln_agent::ProtocolError;
 use std::{io, path::PathBuf, time::Duration};
 
@@ -9,6 +10,9 @@ pub enum CommunicatorError {
     /// By the agent.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// Over SSH.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
     /// A file of the host that a step names could not be read or written.
     #[error("cannot transfer {}", path.display())]
     Host {
@@ -23,14 +27,19 @@ impl CommunicatorError {
     /// Says whether the connection is gone, so that nothing more can be asked over it.
     #[must_use]
     pub const fn is_disconnected(&self) -> bool {
-        matches!(self, Self::Agent(AgentError::Disconnected { .. }))
+        matches!(
+            self,
+            Self::Agent(AgentError::Disconnected { .. }) | Self::Ssh(SshError::Disconnected { .. })
+        )
     }
 
     /// Returns the time that a program had that ran longer than it may.
     #[must_use]
     pub const fn timed_out(&self) -> Option<Duration> {
         match self {
-            Self::Agent(AgentError::TimedOut { after }) => Some(*after),
+            Self::Agent(AgentError::TimedOut { after }) | Self::Ssh(SshError::TimedOut { after }) => {
+                Some(*after)
+            }
             _ => None,
         }
     }
@@ -38,7 +47,16 @@ impl CommunicatorError {
     /// Says whether the guest could not do it and said why; the connection is as good as before.
     #[must_use]
     pub const fn is_refused(&self) -> bool {
-        matches!(self, Self::Agent(AgentError::Refused { .. }))
+        matches!(self, Self::Agent(AgentError::Refused { .. }) | Self::Ssh(SshError::Failed { .. }))
+    }
+
+    /// Returns what to type next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Ssh(error) => error.hint(),
+            Self::Agent(_) | Self::Host { .. } => None,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A connection to a guest, whichever way it is made: what every provisioner runs over.
 
 use super::{
-    CommunicatorError,
+    CommunicatorError, SshSession,
     agent::{AgentSession, Exec, ExitStatus, Stream, TerminalSize, Upload},
 };
 use std::{path::Path, time::Duration};
@@ -16,6 +16,8 @@ use tokio::{
 pub enum Session {
     /// To the agent in the appliance.
     Agent(AgentSession),
+    /// To a guest that booted by itself.
+    Ssh(Box<SshSession>),
 }
 
 impl Session {
@@ -32,6 +34,7 @@ impl Session {
     ) -> Result<ExitStatus, CommunicatorError> {
         match self {
             Self::Agent(agent) => Ok(agent.exec(exec, timeout, on_output).await?),
+            Self::Ssh(ssh) => Ok(ssh.exec(exec, timeout, on_output).await?),
         }
     }
 
@@ -48,6 +51,7 @@ impl Session {
     ) -> Result<ExitStatus, CommunicatorError> {
         match self {
             Self::Agent(agent) => Ok(agent.shell(exec, input, output, size).await?),
+            Self::Ssh(ssh) => Ok(ssh.shell(exec, input, output, size).await?),
         }
     }
 
@@ -59,6 +63,7 @@ impl Session {
     pub async fn upload(&mut self, upload: &Upload) -> Result<(), CommunicatorError> {
         match self {
             Self::Agent(agent) => Ok(agent.upload(upload).await?),
+            Self::Ssh(ssh) => Ok(ssh.upload(upload).await?),
         }
     }
 
@@ -69,6 +74,7 @@ impl Session {
     pub async fn download(&mut self, path: &str, to: &Path) -> Result<(), CommunicatorError> {
         match self {
             Self::Agent(agent) => Ok(agent.download(path, to).await?),
+            Self::Ssh(ssh) => Ok(ssh.download(path, to).await?),
         }
     }
 
@@ -89,6 +95,7 @@ impl Session {
                 });
                 Ok(read.await?)
             }
+            Self::Ssh(ssh) => Ok(ssh.read(path, on_bytes).await?),
         }
     }
 
@@ -99,6 +106,7 @@ impl Session {
     pub async fn end_step(&mut self) -> Result<(), CommunicatorError> {
         match self {
             Self::Agent(agent) => Ok(agent.end_step().await?),
+            Self::Ssh(ssh) => Ok(ssh.end_step().await?),
         }
     }
 }
