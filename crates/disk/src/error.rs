@@ -37,8 +37,8 @@ pub enum Error {
         /// What there was instead, one entry a partition.
         looked_at: String,
     },
-    /// The only candidates for a root are of a kind that Kiln cannot read.
-    #[error("{}: {place} holds {found}, and kiln reads roots on ext4 only", path.display())]
+    /// The root must be in an LVM volume or an encrypted container.
+    #[error("{}: {place} holds {found}, and kiln's agent opens neither volume groups nor encryption", path.display())]
     UnsupportedRoot {
         /// The disk.
         path: PathBuf,
@@ -149,6 +149,9 @@ impl Error {
                 "without `source.grow` the disk becomes larger and its partitions stay as they are"
                     .to_owned(),
             ),
+            Self::UnsupportedRoot { .. } | Self::SeveralRoots { .. } => {
+                Some("let the image boot itself: communicator.type = \"ssh\"".to_owned())
+            }
             Self::NoKernelPackage { .. } => Some("apt-get update".to_owned()),
             _ => None,
         }

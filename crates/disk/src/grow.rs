@@ -119,7 +119,7 @@ impl Growth<'_> {
         old.max(limit / GRAIN * GRAIN)
     }
 
-    fn damaged(&self, table: &'static str, reason: impl ToString) -> Error {
+    fn damaged(&self, table: &'static str, reason: &dyn std::fmt::Display) -> Error {
         Error::Table { path: self.disk.path().to_owned(), table, reason: reason.to_string() }
     }
 }

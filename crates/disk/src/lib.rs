@@ -4,7 +4,7 @@
 //! arithmetic is checked, and a damaged structure is an error that names the disk and the byte, never a panic.
 //!
 //! - [`inspect`] lists the partitions (GPT, MBR, or none) and what each holds;
-//! - [`find_root`] finds the root file system, what its `fstab` mounts and which system it is;
+//! - [`find_root`] finds the root file system, what its `fstab` mounts and which system it is, [`facts`] what kind;
 //! - [`find_kernel`] reads the newest kernel and its modules out of it, [`fetch_kernel`] gets a spare one;
 //! - [`grow`] makes a disk and its last partition larger;
 //! - [`build`] bootstraps Debian into a disk that boots by itself under BIOS and UEFI.
@@ -22,12 +22,13 @@ mod process;
 mod region;
 mod root;
 mod tree;
+mod version;
 
 pub use assemble::{BootImages, Extent, Geometry, make_bootable, make_bootable_mbr};
 pub use bootstrap::{Bootstrap, build};
 pub use disk::{Disk, ReadAt};
 pub use error::Error;
 pub use grow::{Grown, grow};
-pub use kernel::{KernelTree, Module, cached_kernels, fetch_kernel, find_kernel};
+pub use kernel::{KernelTree, Module, cached_kernels, fetch_kernel, find_kernel, kernel_version};
 pub use layout::{FileSystem, Layout, Partition, Table, inspect};
-pub use root::{Mount, OsRelease, Root, find_root};
+pub use root::{Mount, OsRelease, Root, RootFacts, Selinux, facts, find_root};

@@ -52,7 +52,7 @@ impl Region {
 
     /// Returns its bytes as a stream, for crates that want one.
     pub(crate) fn stream(&self) -> Stream {
-        Stream { region: self.clone(), position: 0 }
+        Stream { region: self.clone(), position: 0, reads: 0 }
     }
 
     /// Fills `buffer` from `start` on; a read past the end is `UnexpectedEof`.
@@ -91,15 +91,25 @@ impl Ext4Read for Region {
     }
 }
 
+/// An initrd of 256 MiB on clusters of 512 bytes is read in as many pieces; who reads more goes in a circle that a damaged
+/// file system leads through.
+const READS_LIMIT: u32 = 1 << 20;
+
 /// A region with a position. It is never written to: what tries to is told so.
 #[derive(Debug)]
 pub(crate) struct Stream {
     region: Region,
     position: u64,
+    reads: u32,
 }
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reads += 1;
+        if self.reads > READS_LIMIT {
+            let error = "it has no end: its structures lead in a circle";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
         let left = self.region.size.saturating_sub(self.position);
         let length = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
         self.region.read_at(self.position, &mut buffer[..length])?;

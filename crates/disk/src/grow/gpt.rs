@@ -41,8 +41,8 @@ pub(super) fn grow(growth: &Growth<'_>, number: u32) -> Result<u64, Error> {
 
     let mut entries = table.entries.clone();
     let at = u64::from(number - 1) * ENTRY + ENTRY_LAST;
-    let at = usize::try_from(at).map_err(|e| growth.damaged("GPT", e))?;
-    let last = entries.get_mut(at..at + 8).ok_or_else(|| growth.damaged("GPT", "an entry is missing"))?;
+    let at = usize::try_from(at).map_err(|e| growth.damaged("GPT", &e))?;
+    let last = entries.get_mut(at..at + 8).ok_or_else(|| growth.damaged("GPT", &"an entry is missing"))?;
     last.copy_from_slice(&(end - 1).to_le_bytes());
     let header = |own: u64, other: u64, place: u64| {
         let mut header = table.header;
@@ -76,9 +76,9 @@ struct Table {
 
 impl Table {
     fn read(growth: &Growth<'_>) -> Result<Self, Error> {
-        let damaged = |reason: &str| growth.damaged("GPT", reason);
+        let damaged = |reason: &str| growth.damaged("GPT", &reason);
         let disk = Region::open(growth.disk)?;
-        let header = disk.peek::<512>(SECTOR).map_err(|e| growth.damaged("GPT", e))?;
+        let header = disk.peek::<512>(SECTOR).map_err(|e| growth.damaged("GPT", &e))?;
         let size = field(&header, 12);
         let header_size = usize::try_from(size).ok().filter(|size| (92..=512).contains(size));
         let header_size = header_size.ok_or_else(|| damaged("its header has an impossible length"))?;
@@ -94,8 +94,8 @@ impl Table {
         let length = u64::from(field(&header, COUNT)) * u64::from(field(&header, ENTRY_SIZE));
         let place = table.number(ENTRIES).checked_mul(SECTOR).filter(|_| length <= 1024 * ENTRY);
         let place = place.ok_or_else(|| damaged("its entries lie nowhere"))?;
-        table.entries = vec![0; usize::try_from(length).map_err(|e| growth.damaged("GPT", e))?];
-        disk.read_at(place, &mut table.entries).map_err(|e| growth.damaged("GPT", e))?;
+        table.entries = vec![0; usize::try_from(length).map_err(|e| growth.damaged("GPT", &e))?];
+        disk.read_at(place, &mut table.entries).map_err(|e| growth.damaged("GPT", &e))?;
         if crc32fast::hash(&table.entries) != field(&header, ENTRIES_CRC) {
             return Err(damaged("its entries are not whole; `sgdisk --verify` says more"));
         }
@@ -114,7 +114,7 @@ fn field(header: &[u8; 512], at: usize) -> u32 {
 /// Lets the protective entry cover the disk. Beside other entries (a hybrid MBR) it says something else: it stays.
 fn protect(growth: &Growth<'_>, sectors: u64) -> Result<(), Error> {
     let disk = Region::open(growth.disk)?;
-    let mut sector = disk.peek::<512>(0).map_err(|e| growth.damaged("GPT", e))?;
+    let mut sector = disk.peek::<512>(0).map_err(|e| growth.damaged("GPT", &e))?;
     let used: Vec<usize> = [446, 462, 478, 494].into_iter().filter(|at| sector[at + 4] != 0).collect();
     if let [at] = used[..]
         && sector[at + 4] == 0xee
@@ -140,9 +140,9 @@ fn forget_old_copy(
         return Ok(());
     }
     let disk = Region::open(growth.disk)?;
-    let bytes = disk.peek::<512>(header * SECTOR).map_err(|e| growth.damaged("GPT", e))?;
+    let bytes = disk.peek::<512>(header * SECTOR).map_err(|e| growth.damaged("GPT", &e))?;
     if bytes.starts_with(b"EFI PART") {
-        let length = usize::try_from((entry_sectors + 1) * SECTOR).map_err(|e| growth.damaged("GPT", e))?;
+        let length = usize::try_from((entry_sectors + 1) * SECTOR).map_err(|e| growth.damaged("GPT", &e))?;
         growth.write(&vec![0; length], start)?;
     }
     Ok(())

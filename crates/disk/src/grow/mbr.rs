@@ -13,11 +13,11 @@ const CHS_BEYOND: [u8; 3] = [0xfe, 0xff, 0xff];
 pub(super) fn grow(growth: &Growth<'_>, number: u32) -> Result<u64, Error> {
     let refuse = |reason: &str| cannot(growth.disk.path(), growth.partition, reason.to_owned());
     let at = match number {
-        1..=4 => 446 + 16 * usize::try_from(number - 1).map_err(|e| growth.damaged("MBR", e))?,
+        1..=4 => 446 + 16 * usize::try_from(number - 1).map_err(|e| growth.damaged("MBR", &e))?,
         _ => return Err(refuse("it lies in an extended partition")),
     };
     let disk = Region::open(growth.disk)?;
-    let mut sector = disk.peek::<512>(0).map_err(|e| growth.damaged("MBR", e))?;
+    let mut sector = disk.peek::<512>(0).map_err(|e| growth.damaged("MBR", &e))?;
     let first = growth.partition.offset / SECTOR;
     let others = [446, 462, 478, 494].into_iter().filter(|other| *other != at && sector[other + 4] != 0);
     // An extended partition without anything in it counts, too.
@@ -25,7 +25,7 @@ pub(super) fn grow(growth: &Growth<'_>, number: u32) -> Result<u64, Error> {
         return Err(refuse("another one lies behind it"));
     }
     let end = growth.new_end((growth.size / SECTOR).min(SECTORS_LIMIT));
-    let sectors = u32::try_from(end - first).map_err(|e| growth.damaged("MBR", e))?;
+    let sectors = u32::try_from(end - first).map_err(|e| growth.damaged("MBR", &e))?;
     let after = u64::from(sectors) * SECTOR;
     growth.enlarge()?;
     if after != growth.partition.size {

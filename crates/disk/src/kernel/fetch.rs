@@ -6,8 +6,8 @@
 //!                /.staging-…/                        what a killed fetch leaves behind
 //! ```
 
-use super::{KernelTree, version::newest_first};
-use crate::{Error, process};
+use super::KernelTree;
+use crate::{Error, process, version::newest_first};
 use std::{path::Path, process::Command, sync::atomic::AtomicBool};
 
 /// Metapackages whose dependency is the newest kernel for virtual machines: Debian's, then Ubuntu's.

@@ -63,6 +63,11 @@ impl<'a> Index<'a> {
         Ok(Self { tree, folder, kernel, entries, builtin, soft, aliases })
     }
 
+    /// Says whether the kernel holds a module already.
+    pub(super) fn is_built_in(&self, name: &str) -> bool {
+        self.builtin.contains(&underscores(name))
+    }
+
     /// Reads the named modules after everything they need.
     pub(super) fn closure(&self, names: &[&str]) -> Result<Vec<Module>, Error> {
         let mut loaded = Loaded::default();

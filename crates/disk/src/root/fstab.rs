@@ -5,7 +5,7 @@
 //! what       where     type options
 //! ```
 
-use crate::{FileSystem, Layout, Partition};
+use crate::{Error, FileSystem, Layout, Partition, region::Region, tree::Tree};
 use std::path::{Component, Path};
 
 /// A file system that the root's `fstab` mounts below `/` and that lies on the same disk.
@@ -26,6 +26,34 @@ pub struct Mount {
     /// The options that the file system itself understands, like `umask=0077`: what mount(2) takes as data. Flags (`ro`,
     /// `noatime`), and what only a running init knows (`nofail`, `x-systemd.…`), are left out.
     pub options: String,
+}
+
+impl Mount {
+    /// Makes one of a partition; `None` when what it holds cannot be mounted.
+    pub(super) fn of(partition: &Partition, path: &str, options: &str) -> Option<Self> {
+        let filesystem = partition.filesystem.filter(|filesystem| {
+            !matches!(filesystem, FileSystem::Luks | FileSystem::Lvm | FileSystem::Swap)
+        });
+        Some(Self {
+            partition: partition.number?,
+            device: partition.device(),
+            offset: partition.offset,
+            size: partition.size,
+            path: path.to_owned(),
+            filesystem: filesystem?,
+            options: options.to_owned(),
+        })
+    }
+
+    /// Opens it; `None` when it is of a kind that cannot be read here.
+    pub(super) fn tree(&self, disk: &Region) -> Option<Result<Tree, Error>> {
+        let region = disk.part(self.offset, self.size)?;
+        match self.filesystem {
+            FileSystem::Ext4 => Some(Tree::ext4(region)),
+            FileSystem::Vfat => Some(Tree::fat(&region)),
+            _ => None,
+        }
+    }
 }
 
 /// Options that are flags of mount(2), or for mount(8) and init; a build mounts everything writable and in time.
@@ -81,20 +109,8 @@ pub(super) fn mounts(fstab: &str, layout: &Layout, root: &Partition) -> Vec<Moun
         }
         let partition = find(&unescape(what), layout).filter(|partition| partition.number != root.number);
         let Some(partition) = partition else { continue };
-        let (Some(number), Some(filesystem)) = (partition.number, partition.filesystem) else { continue };
-        if matches!(filesystem, FileSystem::Luks | FileSystem::Lvm | FileSystem::Swap) {
-            continue;
-        }
         if mounts.iter().all(|mount| mount.path != path) {
-            mounts.push(Mount {
-                partition: number,
-                device: partition.device(),
-                offset: partition.offset,
-                size: partition.size,
-                path,
-                filesystem,
-                options: own_options(options),
-            });
+            mounts.extend(Mount::of(partition, &path, &own_options(options)));
         }
     }
     mounts.sort_by_key(|mount| mount.path.matches('/').count());
@@ -110,7 +126,7 @@ fn is_mount_point(path: &str) -> bool {
 }
 
 /// Finds the partition that a table's first field means.
-fn find<'a>(what: &str, layout: &'a Layout) -> Option<&'a Partition> {
+pub(super) fn find<'a>(what: &str, layout: &'a Layout) -> Option<&'a Partition> {
     let value = |tag: &str| {
         let folder = format!("/dev/disk/by-{}/", tag.to_ascii_lowercase());
         let tagged = what.strip_prefix(tag).and_then(|rest| rest.strip_prefix('='));

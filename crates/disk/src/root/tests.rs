@@ -97,19 +97,126 @@ fn a_root_on_a_whole_disk_with_a_kernel() -> Result {
     assert_eq!(kernel.version(), "6.1.0-10-cloud-amd64");
     assert_eq!(kernel.read_vmlinuz()?, b"new");
     assert_eq!(kernel.modules(&["a"])?.len(), 1);
+    assert_eq!(kernel.read_initrd()?, None);
+    assert_eq!(root.root_argument("nvme0n1"), "root=/dev/nvme0n1");
+    Ok(())
+}
+
+/// Makes an ext4 of a folder at a place of a disk.
+fn mke2fs(tree: &Path, disk: &Path, offset: u64, size: &str) -> Result {
+    let mut mke2fs = Command::new("/usr/sbin/mke2fs");
+    mke2fs.args(["-q", "-F", "-t", "ext4", "-E", &format!("offset={offset}"), "-d"]);
+    anyhow::ensure!(mke2fs.arg(tree).arg(disk).arg(size).status()?.success());
+    Ok(())
+}
+
+#[test]
+fn what_a_root_is_and_how_it_boots() -> Result {
+    let folder = tempfile::tempdir()?;
+    let tree = folder.path().join("tree");
+    for (name, content) in [
+        ("usr/bin/sh", "\x7fELF\x02\x01\x01 eighteen  \x3e\0 and so on"),
+        ("usr/lib/systemd/systemd", ""),
+        ("usr/sbin/sshd", ""),
+        ("etc/selinux/config", "SELINUX=enforcing\n"),
+        ("boot/vmlinuz-linux", ""),
+        ("boot/initramfs-linux.img", "initrd"),
+        ("boot/grub2/grubenv", "# GRUB Environment Block\nkernelopts=root=LABEL=x ro dyndbg=\"a b\" \n####"),
+        (
+            "boot/grub2/grub.cfg",
+            "set x=1\nmenuentry 'a' {\n\tlinux\t/boot/vmlinuz-linux BOOT_IMAGE=y $kernelopts quiet\n}\n\
+                linux /other rescue\n",
+        ),
+        ("usr/lib/modules/6.12.1-arch1-1/modules.builtin", "kernel/drivers/nvme/host/nvme.ko\n"),
+    ] {
+        let path = tree.join(name);
+        fs_err::create_dir_all(path.parent().unwrap_or(&tree))?;
+        fs_err::write(path, content)?;
+    }
+    // An image whose header says the version that its name does not.
+    let mut image = vec![0; 0x400];
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x206..0x208].copy_from_slice(&0x20f_u16.to_le_bytes());
+    image[0x20e..0x210].copy_from_slice(&0x40_u16.to_le_bytes());
+    image[0x236] = 1;
+    image[0x240..0x250].copy_from_slice(b"6.12.1-arch1-1 x");
+    fs_err::write(tree.join("boot/vmlinuz-linux"), image)?;
+    fs_err::os::unix::fs::symlink("usr/bin", tree.join("bin"))?;
+    let disk = folder.path().join("disk.raw");
+    mke2fs(&tree, &disk, 0, "16M")?;
+
+    let root = find_root(&disk)?;
+    assert_eq!(root.boot_arguments, ["ro", "dyndbg=\"a b\"", "quiet"]);
+    assert_eq!(
+        crate::facts(&disk, &root)?,
+        Some(RootFacts {
+            architecture: Some(kiln_types::Architecture::X86_64),
+            systemd: true,
+            sshd: true,
+            cloud_init: false,
+            selinux: Some(Selinux::Enforcing),
+        })
+    );
+    let kernel = crate::find_kernel(&disk, &root)?.ok_or_else(|| anyhow::anyhow!("no kernel"))?;
+    assert_eq!(kernel.version(), "6.12.1-arch1-1");
+    assert!(kernel.built_in("nvme")? && !kernel.built_in("ext4")?);
+    assert_eq!(kernel.architecture()?, Some(kiln_types::Architecture::X86_64));
+    assert_eq!(kernel.read_initrd()?.as_deref(), Some(&b"initrd"[..]));
+
+    // The same bytes from anywhere else.
+    let bytes = Bytes(fs_err::read(&disk)?);
+    let other = Disk::new("a chain", bytes);
+    assert_eq!(find_root(&other)?, root);
+    assert!(crate::find_kernel(&other, &root)?.is_some());
+    Ok(())
+}
+
+struct Bytes(Vec<u8>);
+
+impl crate::ReadAt for Bytes {
+    fn size(&self) -> u64 {
+        u64::try_from(self.0.len()).unwrap_or(u64::MAX)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        let start = usize::try_from(offset).map_err(std::io::Error::other)?;
+        let bytes = self.0.get(start..start + buffer.len());
+        buffer.copy_from_slice(bytes.ok_or(std::io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+#[test]
+fn two_equal_roots_are_refused() -> Result {
+    let folder = tempfile::tempdir()?;
+    let (tree, disk) = (folder.path().join("tree"), folder.path().join("disk.raw"));
+    fs_err::create_dir_all(tree.join("etc"))?;
+    fs_err::write(tree.join("etc/os-release"), "ID=tiny\n")?;
+    fs_err::File::create(&disk)?.set_len(64 << 20)?;
+    let script = "printf 'label: gpt\nsize=16M\nsize=16M\n' | /usr/sbin/sfdisk -q \"$1\"";
+    anyhow::ensure!(Command::new("sh").args(["-c", script, "sh"]).arg(&disk).status()?.success());
+    for offset in [1, 17] {
+        mke2fs(&tree, &disk, offset << 20, "16M")?;
+    }
+    let error = find_root(&disk).err().ok_or_else(|| anyhow::anyhow!("a root"))?;
+    assert!(
+        matches!(&error, Error::SeveralRoots { places, .. } if places == "partition 1, partition 2"),
+        "{error}"
+    );
+    // One that knows more of a system than the other is it.
+    fs_err::write(tree.join("etc/fstab"), "")?;
+    mke2fs(&tree, &disk, 17 << 20, "16M")?;
+    assert_eq!(find_root(&disk)?.partition, Some(2));
     Ok(())
 }
 
 #[test]
 fn other_kinds_are_named() -> Result {
     let mut file = tempfile::NamedTempFile::new()?;
-    std::io::Write::write_all(&mut file, b"XFSB")?;
+    std::io::Write::write_all(&mut file, b"LUKS\xba\xbe")?;
     file.as_file().set_len(1 << 20)?;
     let error = find_root(file.path()).err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(
-        error.ends_with("the whole disk holds an XFS file system, and kiln reads roots on ext4 only"),
-        "{error}"
-    );
+    assert!(error.contains("the whole disk holds an encrypted LUKS container"), "{error}");
 
     let empty = tempfile::NamedTempFile::new()?;
     let error = find_root(empty.path()).err().map(|error| error.to_string()).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Orders versions from the newest to the oldest: runs of digits compare as numbers, the rest as text.
-pub(super) fn newest_first(a: &str, b: &str) -> Ordering {
+pub(crate) fn newest_first(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     while !a.is_empty() && !b.is_empty() {
         let order = if a[0].is_ascii_digit() && b[0].is_ascii_digit() {
