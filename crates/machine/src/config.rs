@@ -77,9 +77,10 @@ pub enum Interface {
     /// virtio-blk: the fastest, where the guest has its driver.
     #[default]
     VirtioBlk,
-    /// NVMe, whose driver most kernels have built in.
+    /// NVMe, whose driver most kernels have built in. Alone it does not stop the machine when the host's disk is full: its
+    /// guest takes its disk for broken.
     Nvme,
-    /// SATA, which every installer knows.
+    /// SATA, which every installer knows. On arm64, whose firmware does not, virtio-scsi.
     Sata,
 }
 
@@ -97,9 +98,9 @@ pub struct Medium {
 /// What a guest takes a medium for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediumKind {
-    /// A CD-ROM.
+    /// A CD-ROM: SATA's, on arm64 virtio-scsi's.
     Cdrom,
-    /// A floppy disk; x86 only.
+    /// A floppy disk, of which a machine has two at the most. On arm64, which has none, a small disk.
     Floppy,
     /// A virtio-blk disk.
     Disk,
@@ -125,7 +126,8 @@ pub enum Boot {
         code: PathBuf,
         /// This machine's own copy of the firmware's variables; written to.
         variables: PathBuf,
-        /// Whether the firmware was built for Secure Boot, and guards its variables by system management mode.
+        /// Whether the firmware guards its variables by system management mode, as that for Secure Boot does on x86; see
+        /// [`UefiFirmware::guarded`](crate::UefiFirmware::guarded).
         secure: bool,
     },
 }
