@@ -36,7 +36,7 @@ const fn package(
 }
 
 /// Every package, in the order in which they are shown.
-pub(crate) const PACKAGES: [Package; 26] = [
+pub(crate) const PACKAGES: [Package; 29] = [
     package("qemu-system-x86", &["qemu-system-x86_64"], "runs the machines of builds", NeededBy::Everyone),
     package(
         "qemu-utils",
@@ -80,6 +80,14 @@ pub(crate) const PACKAGES: [Package; 26] = [
     package("btrfs-progs", &["mkfs.btrfs", "btrfs"], "makes and judges btrfs in tests", NeededBy::Tests),
     package("busybox-static", &["busybox"], "the shell of small images, in tests", NeededBy::Tests),
     package("swtpm", &["swtpm"], "the TPM of machines, in tests", NeededBy::Tests),
+    package(
+        "qemu-system-arm",
+        &["qemu-system-aarch64"],
+        "runs machines of ARM's processors, in tests",
+        NeededBy::Tests,
+    ),
+    package("qemu-efi-aarch64", &[], "firmware of such machines, in tests", NeededBy::Tests),
+    package("ovmf-ia32", &[], "firmware of 32-bit UEFI machines, in tests", NeededBy::Tests),
     package("openssh-client", &["ssh-keygen"], "makes keys in tests", NeededBy::Tests),
     package("openssh-server", &["sshd"], "the other end of SSH in tests", NeededBy::Tests),
     package("systemd", &["systemd-analyze"], "judges units in tests", NeededBy::Tests),
