@@ -36,7 +36,7 @@ const fn package(
 }
 
 /// Every package, in the order in which they are shown.
-pub(crate) const PACKAGES: [Package; 29] = [
+pub(crate) const PACKAGES: [Package; 31] = [
     package("qemu-system-x86", &["qemu-system-x86_64"], "runs the machines of builds", NeededBy::Everyone),
     package(
         "qemu-utils",
@@ -46,6 +46,7 @@ pub(crate) const PACKAGES: [Package; 29] = [
     ),
     package("ovmf", &[], "firmware of UEFI machines", NeededBy::Everyone),
     package("mmdebstrap", &["mmdebstrap"], "bootstraps Debian", NeededBy::Everyone),
+    package("arch-test", &["arch-test"], "says which architectures mmdebstrap can bootstrap here", NeededBy::Everyone),
     package("debian-archive-keyring", &[], "verifies Debian's packages", NeededBy::Everyone),
     package(
         "e2fsprogs",
@@ -88,8 +89,14 @@ pub(crate) const PACKAGES: [Package; 29] = [
     ),
     package("qemu-efi-aarch64", &[], "firmware of such machines, in tests", NeededBy::Tests),
     package("ovmf-ia32", &[], "firmware of 32-bit UEFI machines, in tests", NeededBy::Tests),
-    package("openssh-client", &["ssh-keygen"], "makes keys in tests", NeededBy::Tests),
+    package(
+        "openssh-client",
+        &["ssh-keygen", "ssh-agent", "ssh-add"],
+        "makes and holds keys in tests",
+        NeededBy::Tests,
+    ),
     package("openssh-server", &["sshd"], "the other end of SSH in tests", NeededBy::Tests),
+    package("dropbear-bin", &["dropbear", "dropbearconvert"], "another end of SSH in tests", NeededBy::Tests),
     package("systemd", &["systemd-analyze"], "judges units in tests", NeededBy::Tests),
 ];
 
@@ -106,12 +113,13 @@ pub(crate) const BENCH: [Package; 3] = [
 ];
 
 /// Programs of packages that no Debian or Ubuntu is without, or without which this was not compiled.
-pub(crate) const ALWAYS_THERE: [&str; 21] = [
+pub(crate) const ALWAYS_THERE: [&str; 24] = [
     "apt-cache",
     "apt-get",
     "blkid",
     "cargo",
     "chown",
+    "dd",
     "diff",
     "dpkg-deb",
     "dpkg-query",
@@ -122,12 +130,14 @@ pub(crate) const ALWAYS_THERE: [&str; 21] = [
     "kill",
     "ldd",
     "mkfifo",
+    "nsenter",
     "ps",
     "sh",
     "sha256sum",
     "sudo",
     "tee",
     "timeout",
+    "unshare",
 ];
 
 /// What to install on distributions that Kiln cannot install on.
@@ -135,16 +145,32 @@ pub(crate) const ELSEWHERE: [(&str, &str); 3] = [
     (
         "Fedora",
         "dnf install qemu-system-x86 qemu-img edk2-ovmf mmdebstrap apt debian-keyring e2fsprogs gcc glibc-static \
-         util-linux dosfstools cpio zstd",
+         util-linux dosfstools mtools genisoimage xorriso cpio zstd xz xfsprogs btrfs-progs busybox swtpm \
+         openssh-clients openssh-server dropbear systemd",
     ),
     (
         "Arch",
         "pacman -S qemu-system-x86 qemu-img edk2-ovmf apt debian-archive-keyring e2fsprogs gcc util-linux dosfstools \
-         cpio zstd, and mmdebstrap from the AUR",
+         mtools cdrtools libisoburn cpio zstd xz xfsprogs btrfs-progs busybox swtpm openssh dropbear, and mmdebstrap \
+         from the AUR",
     ),
     (
         "openSUSE",
         "zypper install qemu-x86 qemu-tools qemu-ovmf-x86_64 e2fsprogs gcc glibc-devel-static util-linux dosfstools \
-         cpio zstd, and mmdebstrap with apt and debian-archive-keyring from the build service",
+         mtools mkisofs xorriso cpio zstd xz xfsprogs btrfsprogs busybox-static swtpm openssh dropbear, and \
+         mmdebstrap with apt and debian-archive-keyring from the build service",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_listed_once() {
+        let names: Vec<&str> = PACKAGES.iter().map(|package| package.debian).collect();
+        for (number, name) in names.iter().enumerate() {
+            assert!(!names[..number].contains(name), "{name} is listed twice");
+        }
+    }
+}
