@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cache/bases/<key>/disk.raw     sparse, read-only
+//! cache/bases/<key>/grown        there if the last partition was made larger
 //! cache/bases/<key>/base.json    written last: without it the folder is no base
 //! ```
 
@@ -15,7 +16,7 @@ use crate::{
 };
 use kiln_qcow2::{BlockSource, RawDisk};
 use kiln_store::{BlockContent, BlockMap, NewSnapshot};
-use kiln_template::Source;
+use kiln_template::{Source, Template};
 use kiln_types::{ByteSize, Digest, SnapshotId};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -23,6 +24,9 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
+
+/// Notes beside a disk that its last partition was made larger, and the file system in it was not yet.
+pub(crate) const GROWN: &str = "grown";
 
 /// A base disk and its snapshot.
 #[derive(Debug, Clone)]
@@ -40,10 +44,20 @@ pub(crate) struct BaseRecord {
     pub(crate) source: String,
     /// The disk's exact size in bytes.
     pub(crate) size: u64,
+    /// Whether its last partition was made larger: its file system grows when it is first mounted.
+    #[serde(default)]
+    pub(crate) grown: bool,
     /// What the disk holds: the parent of every step's key.
     pub(crate) content: Digest,
     /// The snapshot of the disk.
     pub(crate) snapshot: SnapshotId,
+}
+
+impl Base {
+    /// Returns its folder in the cache.
+    pub(crate) fn folder(&self) -> &Path {
+        self.disk.parent().unwrap_or(Path::new("/"))
+    }
 }
 
 impl Kiln {
@@ -66,17 +80,17 @@ impl Kiln {
         Ok(Some(Base { disk, record }))
     }
 
-    /// Returns the base of a source, making what is not there.
+    /// Returns the base of a template, making what is not there.
     pub(crate) async fn base(
         &self,
-        source: &Source,
+        template: &Template,
         folder: &BuildFolder,
         events: &Events,
         cancel: &Cancel,
     ) -> Result<Base, Error> {
-        let label = source::describe(source);
+        let label = source::describe(&template.source);
         let phase = events.begin(Phase::Base { source: label.clone() });
-        let key = source_key(source).await?;
+        let key = source_key(template).await?;
         if let Some(base) = self.cached_base(key).await? {
             phase.cached(format!("{}", ByteSize::from_bytes(base.record.size)));
             return Ok(base);
@@ -90,10 +104,17 @@ impl Kiln {
         let place = self.home.bases().join(key.to_string());
         let disk = place.join("disk.raw");
         if !disk.exists() {
-            self.make_disk(source, &disk, folder, events, cancel).await?;
+            fs_err::create_dir_all(&place)?;
+            match &template.source {
+                Source::Iso(iso) => self.install(template, iso, &disk, folder, events, cancel).await?,
+                Source::Bootstrap(_) | Source::Disk(_) => {
+                    self.make_disk(template, &disk, folder, events, cancel).await?;
+                }
+            }
         }
         phase.done(allocated(&disk)?);
-        let base = self.snapshot_base(label, disk, events).await?;
+        let grown = place.join(GROWN).exists();
+        let base = self.snapshot_base(label, disk, grown, events).await?;
         let bytes = serde_json::to_vec(&base.record).map_err(Error::Canonical)?;
         write_whole(&place.join("base.json"), &bytes)?;
         Ok(base)
@@ -102,28 +123,32 @@ impl Kiln {
     /// Makes the disk in the build's folder, and moves it into the cache when it is whole.
     async fn make_disk(
         &self,
-        source: &Source,
+        template: &Template,
         disk: &Path,
         folder: &BuildFolder,
         events: &Events,
         cancel: &Cancel,
     ) -> Result<(), Error> {
         let (home, events, cancel) = (self.home.clone(), events.clone(), cancel.clone());
-        let (source, folder, disk) = (source.clone(), folder.path().to_owned(), disk.to_owned());
+        let (template, folder, disk) = (template.clone(), folder.path().to_owned(), disk.to_owned());
         let work = move || {
             let staged = folder.join("base.raw");
             let workshop = Workshop { home: &home, folder: &folder, events: &events, cancel: &cancel };
-            source::make(&source, &staged, &workshop)?;
-            fs_err::File::open(&staged)?.sync_all()?;
-            fs_err::set_permissions(&staged, std::fs::Permissions::from_mode(0o444))?;
-            fs_err::create_dir_all(disk.parent().unwrap_or(&folder))?;
-            fs_err::rename(&staged, &disk)?;
-            Ok(())
+            if source::make(&template, &staged, &workshop)? {
+                fs_err::write(disk.with_file_name(GROWN), [])?;
+            }
+            put_in_place(&staged, &disk)
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::Task)?
     }
 
-    async fn snapshot_base(&self, label: String, disk: PathBuf, events: &Events) -> Result<Base, Error> {
+    async fn snapshot_base(
+        &self,
+        label: String,
+        disk: PathBuf,
+        grown: bool,
+        events: &Events,
+    ) -> Result<Base, Error> {
         let phase = events.begin(Phase::BaseSnapshot);
         let source = RawDisk::open(&disk)?;
         let size = source.size();
@@ -136,16 +161,23 @@ impl Kiln {
         };
         let snapshot = self.store(new, events).await?;
         let content = content_digest(&self.region.block_map(snapshot.snapshot_id).await?);
-        let record = BaseRecord { source: label, size, content, snapshot: snapshot.snapshot_id };
+        let record = BaseRecord { source: label, size, grown, content, snapshot: snapshot.snapshot_id };
         phase.done(stored(&snapshot));
         Ok(Base { disk, record })
     }
 }
 
-/// Computes what a source's base depends on, on a thread that may wait for the network.
-pub(crate) async fn source_key(source: &Source) -> Result<Digest, Error> {
-    let source = source.clone();
-    tokio::task::spawn_blocking(move || source::key(&source)).await.map_err(Error::Task)?
+/// Moves a whole disk to where bases lie; nobody writes to it any more.
+pub(crate) fn put_in_place(staged: &Path, disk: &Path) -> Result<(), Error> {
+    fs_err::File::open(staged)?.sync_all()?;
+    fs_err::set_permissions(staged, std::fs::Permissions::from_mode(0o444))?;
+    Ok(fs_err::rename(staged, disk)?)
+}
+
+/// Computes what a template's base depends on, on a thread that may wait for the network.
+pub(crate) async fn source_key(template: &Template) -> Result<Digest, Error> {
+    let template = template.clone();
+    tokio::task::spawn_blocking(move || source::key(&template)).await.map_err(Error::Task)?
 }
 
 /// Says what a snapshot added to the region.

@@ -10,7 +10,7 @@
 //! blocks in packs that no snapshot names. After it the image is whole; exports can be made again at any time.
 
 use crate::{
-    Error, Events, Kiln, Phase,
+    Error, Events, GuestConfig, Kiln, OnError, Phase, Terminal,
     base::{Base, stored},
     cancel::CancelOnDrop,
     events::Event,
@@ -18,15 +18,16 @@ use crate::{
     request::{Loaded, TemplateRequest},
     steps::Finished,
 };
-use kiln_catalog::{Image, ImageKiln, NewImage, NewMapping, Tag};
+use kiln_catalog::{BootMode, Image, ImageKiln, NewImage, NewMapping, Tag, TpmSupport};
 use kiln_qcow2::Chain;
 use kiln_store::NewSnapshot;
+use kiln_template::Firmware;
 use kiln_types::{Digest, ImageId, ImageName, SnapshotId, Timestamp};
 use serde::Serialize;
-use std::{path::PathBuf, time::Instant};
+use std::{fmt, path::PathBuf, sync::Arc, time::Instant};
 
 /// What is to be built.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BuildRequest {
     /// The template and its values.
     pub template: TemplateRequest,
@@ -34,6 +35,20 @@ pub struct BuildRequest {
     pub new: bool,
     /// Whether the new image takes its name from the image that holds it.
     pub replace: bool,
+    /// Whether to boot the appliance although the state of a booted one may be there.
+    pub cold: bool,
+    /// What becomes of the machine when a step fails.
+    pub on_error: OnError,
+    /// What the host gives to guests.
+    pub guest: GuestConfig,
+    /// Where a person sits, if one does.
+    pub terminal: Option<Arc<dyn Terminal>>,
+}
+
+impl fmt::Debug for BuildRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BuildRequest").field("template", &self.template).finish_non_exhaustive()
+    }
 }
 
 /// What a build made.
@@ -83,11 +98,11 @@ impl Kiln {
         let started = Instant::now();
         let loaded = request.template.load(Timestamp::now())?;
         events.emit(Event::BuildStarted { template: loaded.template.name.clone() });
-        self.check_host()?;
+        self.check_host(&loaded.template)?;
         let cancel = Self::cancel();
         let _give_up = CancelOnDrop(cancel.clone());
         let folder = self.home.new_build()?;
-        let base = self.base(&loaded.template.source, &folder, events, &cancel).await?;
+        let base = self.base(&loaded.template, &folder, events, &cancel).await?;
         let planned = PlannedSteps::over(base.record.content, &loaded.template)?;
         if !request.new
             && let Some((image, loaded)) = self.unchanged(&request.template, &planned).await?
@@ -96,11 +111,20 @@ impl Kiln {
             return self.finish(&image, &loaded, None, started, events).await;
         }
         self.check_name(&loaded, request.replace).await?;
-        let finished = self.run_steps(&base, &loaded, &folder, events).await?;
-        let snapshot = self.snapshot(&base, &finished, &loaded, events).await?;
-        let image = self.register(&base, snapshot, &loaded, &planned, request.replace, events).await?;
-        let steps = loaded.template.provisioners.len();
-        self.finish(&image, &loaded, Some(steps), started, events).await
+        let finished = match self.run_steps(&base, &loaded, request, &folder, events).await {
+            Ok(finished) => finished,
+            Err(error) if request.on_error == OnError::Keep => {
+                let kept = self.home.keep(folder)?;
+                events.warning(format!("the machine's disks and logs are kept in {}", kept.display()));
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let mappings = self.snapshots(&finished, &loaded, events).await?;
+        let ran = finished.ran;
+        let new = self.record(&base, finished, mappings, &loaded, &planned);
+        let image = self.register(new, request.replace, events).await?;
+        self.finish(&image, &loaded, Some(ran), started, events).await
     }
 
     /// Finds the image that was built from the same inputs, and reads the template as of its build: then
@@ -134,36 +158,40 @@ impl Kiln {
         }
     }
 
-    async fn snapshot(
+    /// Stores what the steps changed on each disk.
+    async fn snapshots(
         &self,
-        base: &Base,
         finished: &Finished,
         loaded: &Loaded,
         events: &Events,
-    ) -> Result<SnapshotId, Error> {
-        let phase = events.begin(Phase::Snapshot);
-        let new = NewSnapshot {
-            source: Box::new(Chain::open(&base.disk, std::slice::from_ref(&finished.overlay))?),
-            parent: Some(base.record.snapshot),
-            owner: self.region.owner(),
-            description: format!("{}: root of {}", loaded.template.name, loaded.template.image.name),
-            tags: tags(loaded),
-        };
-        let snapshot = self.store(new, events).await?;
-        phase.done(stored(&snapshot));
-        Ok(snapshot.snapshot_id)
+    ) -> Result<Vec<NewMapping>, Error> {
+        let mut mappings = Vec::new();
+        for volume in &finished.volumes {
+            let phase = events.begin(Phase::Snapshot);
+            let what = if volume.parent.is_some() { "root" } else { volume.serial.as_str() };
+            let new = NewSnapshot {
+                source: Box::new(Chain::open(&volume.base, std::slice::from_ref(&volume.overlay))?),
+                parent: volume.parent,
+                owner: self.region.owner(),
+                description: format!("{}: {what} of {}", loaded.template.name, loaded.template.image.name),
+                tags: tags(loaded),
+            };
+            let snapshot = self.store(new, events).await?;
+            phase.done(stored(&snapshot));
+            mappings.push(NewMapping::from_snapshot(volume.device_name.clone(), snapshot.snapshot_id));
+        }
+        Ok(mappings)
     }
 
-    async fn register(
+    /// Puts together what is to be registered.
+    fn record(
         &self,
         base: &Base,
-        snapshot: SnapshotId,
+        finished: Finished,
+        mappings: Vec<NewMapping>,
         loaded: &Loaded,
         planned: &PlannedSteps,
-        replace: bool,
-        events: &Events,
-    ) -> Result<Image, Error> {
-        let phase = events.begin(Phase::Register);
+    ) -> NewImage {
         let template = &loaded.template;
         let steps = planned.steps.iter().map(|step| step.key);
         let kiln = ImageKiln {
@@ -173,21 +201,28 @@ impl Kiln {
             base: Some(base.record.source.clone()),
             lineage: Vec::new(),
             layers: std::iter::once(base.record.content).chain(steps).collect(),
-            ..ImageKiln::default()
+            uefi_data: finished.state.uefi_data,
+            tpm_data: finished.state.tpm_data,
         };
-        let root = template.image.root_device_name.clone();
-        let new = NewImage {
+        NewImage {
             name: template.image.name.clone(),
             description: template.image.description.clone(),
             owner: self.region.owner(),
             architecture: template.machine.architecture,
-            root_device_name: root.clone(),
-            mappings: vec![NewMapping::from_snapshot(root, snapshot)],
-            boot_mode: None,
-            tpm_support: None,
+            root_device_name: template.image.root_device_name.clone(),
+            mappings,
+            boot_mode: match template.machine.firmware {
+                Firmware::Bios => None,
+                Firmware::Uefi | Firmware::UefiSecure => Some(BootMode::Uefi),
+            },
+            tpm_support: template.machine.tpm.then_some(TpmSupport::V2_0),
             tags: tags(loaded),
             kiln,
-        };
+        }
+    }
+
+    async fn register(&self, new: NewImage, replace: bool, events: &Events) -> Result<Image, Error> {
+        let phase = events.begin(Phase::Register);
         let image = self.catalog.register(new, replace).await?;
         phase.done(format!("{} {}", image.image_id, image.name));
         Ok(image)
@@ -211,7 +246,7 @@ impl Kiln {
         Ok(Built {
             name: image.name.clone(),
             image_id: image.image_id,
-            snapshot_ids: vec![snapshot],
+            snapshot_ids: crate::kiln::snapshots_of(image),
             exports,
             steps_run: steps_run.unwrap_or_default(),
             steps_cached: if unchanged { loaded.template.provisioners.len() } else { 0 },

@@ -1,8 +1,8 @@
 //! What this host can do, and the command that mends each lack.
 
 use crate::{Error, Events, Home, Kiln};
-use kiln_machine::{KvmFacts, Qemu, Wanted, choose, config::Accelerator, uefi_firmware};
-use kiln_types::ByteSize;
+use kiln_machine::{KvmFacts, KvmProbe, Qemu, Wanted, choose, config::Accelerator, uefi_firmware};
+use kiln_types::{Architecture, ByteSize};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ struct Program {
     essential: bool,
 }
 
-const PROGRAMS: [Program; 4] = [
+const PROGRAMS: [Program; 7] = [
     Program {
         name: "qemu-img",
         needed_for: "overlays and other disk formats",
@@ -65,6 +65,19 @@ const PROGRAMS: [Program; 4] = [
         essential: false,
     },
     Program { name: "apt-get", needed_for: "the fallback kernel", package: "apt", essential: false },
+    Program {
+        name: "qemu-system-aarch64",
+        needed_for: "machine.architecture = \"arm64\"",
+        package: "qemu-system-arm",
+        essential: false,
+    },
+    Program { name: "swtpm", needed_for: "machine.tpm", package: "swtpm", essential: false },
+    Program {
+        name: "ansible-playbook",
+        needed_for: "provisioners of type \"ansible\"",
+        package: "ansible-core",
+        essential: false,
+    },
 ];
 
 impl Kiln {
@@ -92,7 +105,7 @@ impl Kiln {
 
 impl Kiln {
     fn machine_checks(&self) -> Vec<Check> {
-        let qemu = match Qemu::find(&self.programs).and_then(|qemu| qemu.version()) {
+        let qemu = match Qemu::find(&self.programs, Architecture::X86_64).and_then(|qemu| qemu.version()) {
             Ok(version) => {
                 Check { name: "qemu", state: CheckState::Ok, finding: format!("QEMU {version}"), fix: None }
             }
@@ -101,26 +114,31 @@ impl Kiln {
                 Check { name: "qemu", state: CheckState::Missing, finding: error.to_string(), fix }
             }
         };
-        vec![qemu, accelerator_check(&KvmFacts::of_this_host()), firmware_check()]
+        let probe = KvmProbe::new(&self.home.kvm_probe());
+        let accelerator = accelerator_check(&KvmFacts::of_this_host(), &probe);
+        vec![
+            qemu,
+            accelerator,
+            firmware_check("uefi firmware", false),
+            firmware_check("secure boot firmware", true),
+        ]
     }
 }
 
-fn accelerator_check(facts: &KvmFacts) -> Check {
-    let choice = choose(Wanted::Auto, kiln_types::Architecture::X86_64, facts, None);
+fn accelerator_check(facts: &KvmFacts, probe: &KvmProbe) -> Check {
+    let choice = choose(Wanted::Auto, Architecture::X86_64, facts, Some(probe));
     let state = if choice.accelerator == Accelerator::Kvm { CheckState::Ok } else { CheckState::Warning };
     Check { name: "accelerator", state, finding: choice.reason, fix: None }
 }
 
-fn firmware_check() -> Check {
-    let name = "uefi firmware";
-    match uefi_firmware() {
-        Some(path) => Check { name, state: CheckState::Ok, finding: path.display().to_string(), fix: None },
-        None => Check {
-            name,
-            state: CheckState::Warning,
-            finding: "not found; images can be built, but not started under UEFI".to_owned(),
-            fix: Some("apt-get install ovmf".to_owned()),
-        },
+fn firmware_check(name: &'static str, secure: bool) -> Check {
+    match uefi_firmware(Architecture::X86_64, secure) {
+        Ok(found) => {
+            Check { name, state: CheckState::Ok, finding: found.code.display().to_string(), fix: None }
+        }
+        Err(error) => {
+            Check { name, state: CheckState::Warning, finding: error.to_string(), fix: error.hint() }
+        }
     }
 }
 

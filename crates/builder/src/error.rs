@@ -162,9 +162,38 @@ pub enum Error {
     /// The image names no kernel that the appliance can use, and none is in the cache.
     #[error("the image holds no kernel, and no fallback kernel is in the cache")]
     NoKernel,
-    /// A machine was started without a port for the agent, which cannot be.
-    #[error("the machine has no port for the agent")]
-    NoAgentPort,
+    /// An installer did not end.
+    #[error("the installer is not done after {}s: install.timeout", after.as_secs())]
+    InstallTimedOut {
+        /// How long it had.
+        after: std::time::Duration,
+    },
+    /// An installer ended in another way than the template says.
+    #[error("the installer {did}, and the template says that it ends otherwise")]
+    InstallEnded {
+        /// What it did.
+        did: &'static str,
+        /// The template's word for that.
+        says: &'static str,
+    },
+    /// A boot command was not typed to its end.
+    #[error(transparent)]
+    Typing(#[from] kiln_machine::keyboard::TypingError),
+    /// Nothing can be served to a guest.
+    #[error(transparent)]
+    HttpServer(#[from] kiln_machine::http_server::HttpServerError),
+    /// A medium could not be made.
+    #[error(transparent)]
+    Medium(#[from] kiln_machine::medium::MediumError),
+    /// Values of sensitive variables are in the image.
+    #[error("the image would hold secrets:\n  {}", places.join("\n  "))]
+    Leaked {
+        /// Which value is where.
+        places: Vec<String>,
+    },
+    /// A step waits for a person, and there is none.
+    #[error("the breakpoint needs a terminal: standard input and standard error are none")]
+    NoTerminal,
     /// A provisioner failed.
     #[error("step {number} `{name}` ({template}:{line}) failed")]
     Step {
@@ -185,9 +214,9 @@ pub enum Error {
         /// All of it, secrets masked.
         told: String,
     },
-    /// The connection to the agent failed.
+    /// The connection to the guest failed.
     #[error(transparent)]
-    Agent(#[from] kiln_machine::communicator::AgentError),
+    Communicator(#[from] kiln_machine::communicator::CommunicatorError),
     /// The appliance could not be made.
     #[error(transparent)]
     Appliance(#[from] kiln_machine::appliance::ApplianceError),
@@ -248,6 +277,14 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoKernel => Some("kiln doctor --fix".to_owned()),
+            Self::Leaked { .. } => Some(
+                "remove it in the step that wrote it; a step reads secrets from its environment or /run/secrets"
+                    .to_owned(),
+            ),
+            Self::InstallEnded { says, .. } => Some(format!("install = {{ ends_with = \"{says}\" }}")),
+            Self::Typing(error) => error.hint(),
+            Self::Medium(error) => error.hint(),
+            Self::NoTerminal => Some("skip it where nobody sits: when = \"${var.interactive}\"".to_owned()),
             Self::NoTemplate { .. } => {
                 Some("kiln build DIR   # a folder that holds template.toml".to_owned())
             }
@@ -261,5 +298,17 @@ impl Error {
             Self::Step { source, .. } => source.hint(),
             _ => None,
         }
+    }
+}
+
+impl From<kiln_machine::communicator::ssh::SshError> for Error {
+    fn from(error: kiln_machine::communicator::ssh::SshError) -> Self {
+        Self::Communicator(error.into())
+    }
+}
+
+impl From<kiln_machine::communicator::AgentError> for Error {
+    fn from(error: kiln_machine::communicator::AgentError) -> Self {
+        Self::Communicator(error.into())
     }
 }

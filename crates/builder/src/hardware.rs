@@ -2,7 +2,7 @@
 
 use crate::{Error, Events, Kiln};
 use kiln_machine::{
-    Choice, Qemu, Wanted,
+    Choice, KvmFacts, KvmProbe, Qemu, Wanted, choose,
     config::{self, Accelerator, Boot, MachineConfig},
 };
 use kiln_template::Machine;
@@ -17,9 +17,11 @@ pub(crate) struct Hardware {
 
 impl Kiln {
     /// Finds QEMU and chooses the accelerator, and says which and why.
-    pub(crate) async fn hardware(&self, machine: &Machine, events: &Events) -> Result<Hardware, Error> {
+    pub(crate) fn hardware(&self, machine: &Machine, events: &Events) -> Result<Hardware, Error> {
         let qemu = Qemu::find(&self.programs, machine.architecture)?;
-        let choice = self.accelerator(&qemu, machine).await?;
+        let probe = KvmProbe::new(&self.home.kvm_probe());
+        let facts = KvmFacts::of_this_host();
+        let choice = choose(wanted(machine), machine.architecture, &facts, Some(&probe));
         events.note(format!("accelerator: {}", choice.reason));
         Ok(Hardware { qemu, choice })
     }

@@ -6,7 +6,10 @@
 //! cache/downloads/<name>         verified downloads, and `.part` files that resume
 //! cache/bases/<key>/disk.raw     base disks, sparse; base.json is written last and publishes the folder
 //! cache/kernels/<version>/       unpacked fallback kernels for the appliance
+//! cache/warm/<key>/              the state of a booted appliance, to begin from (kiln-machine's)
+//! cache/kvm-probe.json           whether KVM works, as of this boot of the host
 //! builds/<name>/                 a running build: overlay, console log, kernel, initramfs; held by a lock
+//! kept/<name>/                   the same of a build that failed and was to be kept
 //! locks/<name>                   empty files that are locked, never removed
 //! ```
 //! A folder under `builds/` whose lock nobody holds was left by a killed build; the next build removes it.
@@ -57,7 +60,16 @@ impl Home {
             }
             Err(error) => return Err(error.into()),
         }
-        for folder in ["regions", "cache/downloads", "cache/bases", "cache/kernels", "builds", "locks"] {
+        for folder in [
+            "regions",
+            "cache/downloads",
+            "cache/bases",
+            "cache/kernels",
+            "cache/warm",
+            "builds",
+            "kept",
+            "locks",
+        ] {
             fs_err::create_dir_all(home.root.join(folder))?;
         }
         Ok(home)
@@ -91,6 +103,24 @@ impl Home {
     #[must_use]
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")
+    }
+
+    /// Returns the file that notes whether KVM works.
+    pub(crate) fn kvm_probe(&self) -> PathBuf {
+        self.root.join("cache/kvm-probe.json")
+    }
+
+    /// Returns the folder of booted appliances' states.
+    pub(crate) fn warm(&self) -> PathBuf {
+        self.root.join("cache/warm")
+    }
+
+    /// Takes a failed build's folder out of those that are swept, and returns where it lies now.
+    pub(crate) fn keep(&self, folder: BuildFolder) -> Result<PathBuf, Error> {
+        let from = folder.folder.keep();
+        let to = self.root.join("kept").join(from.file_name().unwrap_or_default());
+        fs_err::rename(&from, &to)?;
+        Ok(to)
     }
 
     /// Returns the file of the lock of this name.
@@ -180,6 +210,17 @@ mod tests {
         let path = next.path().to_owned();
         drop(next);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_kept_build_is_not_swept() {
+        let world = tempfile::tempdir().unwrap();
+        let home = Home::open(world.path()).unwrap();
+        let build = home.new_build().unwrap();
+        fs_err::write(build.path().join("overlay.qcow2"), b"half").unwrap();
+        let kept = home.keep(build).unwrap();
+        drop(home.new_build().unwrap());
+        assert_eq!(fs_err::read(kept.join("overlay.qcow2")).unwrap(), b"half");
     }
 
     #[test]

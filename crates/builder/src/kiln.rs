@@ -96,3 +96,14 @@ pub(crate) fn root_of(image: &Image) -> Option<SnapshotId> {
         _ => None,
     }
 }
+
+/// Lists the snapshots behind an image's devices, the root's first.
+pub(crate) fn snapshots_of(image: &Image) -> Vec<SnapshotId> {
+    let mut mappings: Vec<_> = image.block_device_mappings.iter().collect();
+    mappings.sort_by_key(|mapping| mapping.device_name != image.root_device_name);
+    let snapshots = mappings.into_iter().filter_map(|mapping| match &mapping.device {
+        kiln_catalog::BlockDevice::Ebs(ebs) => ebs.snapshot_id,
+        _ => None,
+    });
+    snapshots.collect()
+}

@@ -8,6 +8,7 @@
 //! ```
 //! **Invariant:** nothing here prints or reads the environment; what happens is told as [`Event`]s.
 
+mod appliance;
 mod base;
 mod build;
 mod cancel;
@@ -17,20 +18,29 @@ mod download;
 mod error;
 mod events;
 mod exports;
+mod guest;
 mod guest_config;
+mod hardware;
 mod home;
+mod install;
 mod kernel;
 mod key;
 mod kiln;
 mod leaks;
 mod lock;
+mod machine_state;
 mod mask;
+mod on_error;
 mod plan;
 mod planning;
 mod provision;
 mod request;
 mod source;
+mod ssh;
+mod step;
 mod steps;
+mod sysprep;
+mod volumes;
 
 pub use build::{BuildRequest, Built, Exported};
 pub use doctor::{Check, CheckState};
@@ -40,9 +50,10 @@ pub use guest_config::{GuestConfig, GuestConfigError};
 pub use home::Home;
 pub use kiln::Kiln;
 pub use kiln_catalog as catalog;
-pub use kiln_machine::{Supervisor, supervise_main};
+pub use kiln_machine::{Supervisor, communicator::agent::TerminalSize, supervise_main};
 pub use kiln_store as store;
 pub use mask::Mask;
+pub use on_error::{OnError, OpenTerminal, Terminal};
 pub use plan::{PlannedStep, PlannedSteps};
 pub use planning::{Action, Plan, PlanItem};
 pub use request::{Loaded, TemplateRequest};

@@ -49,7 +49,7 @@ impl MachineState {
                 let kept = base.join(VARIABLES);
                 fs_err::copy(if kept.is_file() { &kept } else { &found.variables }, &variables)?;
                 owner_may_write(&variables)?;
-                Boot::Uefi { code: found.code, variables, secure }
+                Boot::Uefi { code: found.code, variables, secure: found.guarded }
             }
         };
         let tpm = machine.tpm.then(|| folder.join(TPM));
@@ -119,9 +119,7 @@ fn files(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>());
     let paths = entries.unwrap_or_default().into_iter().map(|entry| entry.path());
     let states = paths.filter(|path| path.is_file() && path.extension().is_some_and(|end| end == "permall"));
-    states
-        .map(|path| (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path))
-        .collect()
+    states.map(|path| (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path)).collect()
 }
 
 #[cfg(test)]

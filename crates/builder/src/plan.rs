@@ -9,8 +9,12 @@
 //! result. `${build.timestamp}` in the image's name alone is therefore no reason to build again.
 
 use crate::{Error, key::KeyMaker};
-use kiln_template::{Content, ShellCode, Step, Template};
+use kiln_template::{Communicator, Content, Provisioner, ShellCode, Step, Template};
 use kiln_types::Digest;
+
+/// What Ansible looks for beside a playbook.
+const BESIDE_PLAYBOOKS: [&str; 8] =
+    ["ansible.cfg", "files", "group_vars", "host_vars", "library", "roles", "templates", "vars"];
 
 /// A step as planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +45,10 @@ impl PlannedSteps {
         let mut parent = machine_key(base, template)?;
         let mut steps = Vec::with_capacity(template.provisioners.len());
         for (index, provisioner) in template.provisioners.iter().enumerate() {
-            parent = step_key(parent, &provisioner.step)?;
+            // A step that this run leaves out changes nothing.
+            if provisioner.skipped.is_none() {
+                parent = step_key(parent, provisioner)?;
+            }
             steps.push(PlannedStep { number: index + 1, name: provisioner.name.clone(), key: parent });
         }
         let image_key = image_key(parent, template)?;
@@ -56,14 +63,19 @@ fn machine_key(base: Digest, template: &Template) -> Result<Digest, Error> {
     maker.part("architecture", template.machine.architecture.as_str().as_bytes());
     maker.part("communicator", &canonical(&template.communicator)?);
     maker.part("network", &canonical(&template.machine.network)?);
+    maker.part("disks", &canonical(&template.machine.disks)?);
+    if !matches!(template.communicator, Communicator::Agent) {
+        maker.part("hardware", &canonical(&(template.machine.firmware, template.machine.tpm))?);
+    }
     Ok(maker.finish())
 }
 
-fn step_key(parent: Digest, step: &Step) -> Result<Digest, Error> {
+fn step_key(parent: Digest, provisioner: &Provisioner) -> Result<Digest, Error> {
     let mut maker = KeyMaker::new("step");
     maker.part("parent", parent.as_bytes());
-    maker.part("step", &canonical(step)?);
-    match step {
+    maker.part("step", &canonical(&provisioner.step)?);
+    maker.part("goes on", &[u8::from(provisioner.continue_on_error)]);
+    match &provisioner.step {
         Step::Shell(shell) => {
             if let ShellCode::Scripts(scripts) = &shell.code {
                 for script in scripts {
@@ -76,6 +88,19 @@ fn step_key(parent: Digest, step: &Step) -> Result<Digest, Error> {
                 maker.tree("source", &source.path)?;
             }
         }
+        Step::Ansible(ansible) => {
+            maker.tree("playbook", &ansible.playbook.path)?;
+            for beside in BESIDE_PLAYBOOKS {
+                let path = ansible.playbook.path.with_file_name(beside);
+                if path.exists() {
+                    maker.tree(beside, &path)?;
+                }
+            }
+            if let Some(galaxy) = &ansible.galaxy_file {
+                maker.tree("galaxy", &galaxy.path)?;
+            }
+        }
+        Step::Download(_) | Step::Reboot(_) | Step::Breakpoint(_) => {}
     }
     Ok(maker.finish())
 }
@@ -88,6 +113,8 @@ fn image_key(last: Digest, template: &Template) -> Result<Digest, Error> {
     maker.part("description", &canonical(&image.description)?);
     maker.part("tags", &canonical(&image.tags)?);
     maker.part("root device", image.root_device_name.as_str().as_bytes());
+    maker.part("sysprep", &canonical(&template.sysprep)?);
+    maker.part("firmware", &canonical(&(template.machine.firmware, template.machine.tpm))?);
     Ok(maker.finish())
 }
 

@@ -64,7 +64,7 @@ impl Kiln {
     /// When the template is not valid, or a file that it names cannot be read.
     pub async fn plan(&self, request: &TemplateRequest) -> Result<Plan, Error> {
         let loaded = request.load(Timestamp::now())?;
-        let base_key = source_key(&loaded.template.source).await?;
+        let base_key = source_key(&loaded.template).await?;
         let base = self.cached_base(base_key).await?;
         let planned = match &base {
             Some(base) => Some(PlannedSteps::over(base.record.content, &loaded.template)?),

@@ -1,129 +1,125 @@
 //! The steps of a template, as the machine runs them.
 
-use crate::{Error, Events, Phase, mask::Mask, request::Loaded, steps::alive};
-use kiln_machine::{
-    Running,
-    communicator::agent::AgentSession,
-    provisioner::{Cause, FileSource, FileStep, ShellSource, ShellStep, StepError, StepFailed},
+use crate::{
+    Error, Events, OnError, Phase, Terminal,
+    guest::{Guest, alive},
+    mask::Mask,
+    on_error,
+    request::Loaded,
+    step::{self, Surroundings},
 };
-use kiln_template::{Content, ShellCode, Step};
-use std::fmt::Write;
+use kiln_template::{Provisioner, Step};
+use std::time::Duration;
 
-/// Runs every step of a template, one after the other.
-pub(crate) async fn run(
-    running: &Running,
-    session: &mut AgentSession,
-    loaded: &Loaded,
-    events: &Events,
-) -> Result<(), Error> {
-    let mask = Mask::new(loaded.template.secrets());
-    let count = loaded.template.provisioners.len();
-    for (index, provisioner) in loaded.template.provisioners.iter().enumerate() {
-        let number = index + 1;
-        let phase = events.begin(Phase::Step { number, count, name: provisioner.name.clone() });
-        let work = run_step(session, &provisioner.name, &provisioner.step, &mask, events);
-        let result = alive(running, work).await;
-        result.map_err(|source| Error::Step {
-            number,
-            name: provisioner.name.clone(),
-            template: loaded.file_name.clone(),
-            line: provisioner.line,
-            source: Box::new(source),
-        })?;
-        phase.done("");
-    }
-    Ok(())
+/// A guest that failed a moment ago may need one.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+
+/// What the steps of one build share.
+#[derive(Clone, Copy)]
+pub(crate) struct Provision<'a> {
+    pub(crate) loaded: &'a Loaded,
+    pub(crate) events: &'a Events,
+    pub(crate) mask: &'a Mask,
+    pub(crate) on_error: OnError,
+    pub(crate) terminal: Option<&'a dyn Terminal>,
+    pub(crate) surroundings: &'a Surroundings,
 }
 
-/// Runs a step, and ends what it left running.
-async fn run_step(
-    session: &mut AgentSession,
-    name: &str,
-    step: &Step,
-    mask: &Mask,
-    events: &Events,
-) -> Result<(), Error> {
-    let result = match step {
-        Step::Shell(shell) => {
-            shell_step(name, shell).run(session, |_, line| events.output(mask.apply(line))).await
+impl Provision<'_> {
+    /// Runs every step, one after the other, and says how many ran.
+    pub(crate) async fn run(&self, guest: &mut Guest) -> Result<usize, Error> {
+        let provisioners = &self.loaded.template.provisioners;
+        let mut ran = 0;
+        for (index, provisioner) in provisioners.iter().enumerate() {
+            let (number, count) = (index + 1, provisioners.len());
+            let phase = self.events.begin(Phase::Step { number, count, name: provisioner.name.clone() });
+            if let Some(why) = &provisioner.skipped {
+                phase.skipped(why);
+                continue;
+            }
+            let result = self.step(guest, provisioner).await;
+            result.map_err(|source| Error::Step {
+                number,
+                name: provisioner.name.clone(),
+                template: self.loaded.file_name.clone(),
+                line: provisioner.line,
+                source: Box::new(source),
+            })?;
+            ran += 1;
+            phase.done("");
         }
-        Step::File(file) => file_step(name, file).run(session).await,
-    };
-    match result {
-        Ok(()) => Ok(session.end_step().await?),
-        Err(StepError::Failed(failed)) => Err(Error::StepFailed { told: told(&failed, step, mask) }),
-        Err(StepError::Agent { source, .. }) => Err(source.into()),
+        Ok(ran)
     }
-}
 
-fn shell_step(name: &str, shell: &kiln_template::ShellStep) -> ShellStep {
-    ShellStep {
-        name: name.to_owned(),
-        source: match &shell.code {
-            ShellCode::Inline(lines) => {
-                ShellSource::Inline(lines.iter().map(|line| line.text.expose().to_owned()).collect())
+    /// Runs a step: pauses, tries, tries again, asks a person, goes on regardless, as the template says.
+    async fn step(&self, guest: &mut Guest, provisioner: &Provisioner) -> Result<(), Error> {
+        if let Some(pause) = provisioner.pause_before {
+            let pause = pause.as_duration();
+            alive(&guest.running, async {
+                tokio::time::sleep(pause).await;
+                Ok::<_, Error>(())
+            })
+            .await?;
+        }
+        if let Step::Breakpoint(breakpoint) = &provisioner.step {
+            return self.breakpoint(guest, breakpoint.note.as_deref()).await;
+        }
+        let mut tries = 0;
+        loop {
+            let Err(error) = self.attempt(guest, provisioner).await else { return Ok(()) };
+            let failed = matches!(error, Error::StepFailed { .. });
+            if failed && tries < provisioner.max_retries {
+                tries += 1;
+                self.events
+                    .warning(format!("{error}; trying again ({tries} of {})", provisioner.max_retries));
+                tokio::time::sleep(BETWEEN_TRIES).await;
+                continue;
             }
-            ShellCode::Scripts(scripts) => {
-                ShellSource::Scripts(scripts.iter().map(|script| script.path.clone()).collect())
+            if failed && provisioner.continue_on_error {
+                self.events.warning(format!("{error}; going on, as the step says"));
+                return Ok(());
             }
-        },
-        environment: shell
-            .environment
-            .iter()
-            .map(|(key, value)| (key.clone(), value.expose().to_owned()))
-            .collect(),
-        interpreter: shell.interpreter.clone(),
-        working_directory: shell.working_directory.clone(),
-        user: shell.user.clone(),
-        timeout: shell.timeout.map(kiln_types::TimeSpan::as_duration),
-        valid_exit_codes: shell.valid_exit_codes.iter().copied().collect(),
-    }
-}
-
-fn file_step(name: &str, file: &kiln_template::FileStep) -> FileStep {
-    FileStep {
-        name: name.to_owned(),
-        source: match &file.content {
-            Content::Source(path) => FileSource::Path(path.path.clone()),
-            Content::Text(text) => FileSource::Content(text.expose().to_owned()),
-        },
-        destination: file.destination.clone(),
-        mode: file.mode,
-        owner: file.owner.as_ref().map(|owner| match &owner.group {
-            Some(group) => format!("{}:{group}", owner.user),
-            None => owner.user.clone(),
-        }),
-    }
-}
-
-/// Says which line of a step failed, how, and what it last said; secrets masked.
-fn told(failed: &StepFailed, step: &Step, mask: &Mask) -> String {
-    let mut text = match &failed.cause {
-        Cause::Exit(status) => format!("{status}"),
-        Cause::TimedOut(after) => format!("not done after {}: its timeout", whole_seconds(*after)),
-    };
-    if let Some((index, line)) = &failed.line {
-        let place = match step {
-            Step::Shell(kiln_template::ShellStep { code: ShellCode::Inline(lines), .. }) => {
-                lines.get(*index).map_or(String::new(), |line| format!(" (template line {})", line.line))
+            if failed
+                && self.on_error == OnError::Shell
+                && let Some(terminal) = self.terminal
+            {
+                self.events.warning(format!("{error}\na shell in the guest; leave it to end the build"));
+                self.shell(guest, terminal, Some(&provisioner.step)).await?;
             }
-            _ => String::new(),
-        };
-        write!(text, "\n  in line {}{place}: {}", index + 1, mask.apply(line))
-            .expect("a string takes what is written");
-    }
-    if let Some(script) = &failed.script {
-        write!(text, "\n  in script {}", script.display()).expect("a string takes what is written");
-    }
-    if !failed.last_output.is_empty() {
-        text.push_str("\n  its last output:");
-        for line in &failed.last_output {
-            write!(text, "\n    | {}", mask.apply(line)).expect("a string takes what is written");
+            return Err(error);
         }
     }
-    text
-}
 
-fn whole_seconds(span: std::time::Duration) -> String {
-    format!("{}s", span.as_secs_f64().ceil())
+    /// Runs a step once, and ends what it left running, however it ended.
+    async fn attempt(&self, guest: &mut Guest, provisioner: &Provisioner) -> Result<(), Error> {
+        let result = step::run(guest, provisioner, self.surroundings, self.mask, self.events).await;
+        let Guest { running, session, .. } = guest;
+        let keeps = result.is_err() && self.on_error == OnError::Shell;
+        // A person looks at what the step left.
+        if !keeps && matches!(result, Ok(()) | Err(Error::StepFailed { .. })) {
+            alive(running, session.end_step()).await?;
+        }
+        result
+    }
+
+    async fn breakpoint(&self, guest: &mut Guest, note: Option<&str>) -> Result<(), Error> {
+        let terminal = self.terminal.ok_or(Error::NoTerminal)?;
+        self.events.note(format!(
+            "breakpoint{}: a shell in the guest; leave it to go on",
+            note.map(|note| format!(" ({note})")).unwrap_or_default()
+        ));
+        self.shell(guest, terminal, None).await?;
+        alive(&guest.running, guest.session.end_step()).await
+    }
+
+    async fn shell(
+        &self,
+        guest: &mut Guest,
+        terminal: &dyn Terminal,
+        step: Option<&Step>,
+    ) -> Result<(), Error> {
+        let Guest { running, session, .. } = guest;
+        let environment = self.surroundings.environment_of(step);
+        alive(running, on_error::shell(session, terminal, environment, self.events)).await
+    }
 }

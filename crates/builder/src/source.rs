@@ -3,11 +3,13 @@
 mod bootstrap;
 mod disk;
 mod fetched;
+mod iso;
 
 pub(crate) use disk::image_format;
+pub(crate) use iso::obtain as obtain_iso;
 
 use crate::{Error, Events, cancel::Cancel, home::Home};
-use kiln_template::Source;
+use kiln_template::{Source, Template};
 use kiln_types::Digest;
 use std::path::Path;
 
@@ -26,21 +28,27 @@ pub(crate) fn describe(source: &Source) -> String {
     match source {
         Source::Bootstrap(bootstrap) => bootstrap::describe(bootstrap),
         Source::Disk(disk) => disk::describe(disk),
+        Source::Iso(iso) => iso::describe(iso),
     }
 }
 
 /// Computes what the base disk of a source depends on. A checksum file is fetched to know it.
-pub(crate) fn key(source: &Source) -> Result<Digest, Error> {
-    match source {
-        Source::Bootstrap(bootstrap) => bootstrap::key(bootstrap),
+pub(crate) fn key(template: &Template) -> Result<Digest, Error> {
+    match &template.source {
+        Source::Bootstrap(bootstrap) => bootstrap::key(bootstrap, template.machine.architecture),
         Source::Disk(disk) => disk::key(disk),
+        Source::Iso(iso) => iso::key(iso, &template.machine),
     }
 }
 
-/// Makes the base disk at `out`.
-pub(crate) fn make(source: &Source, out: &Path, workshop: &Workshop<'_>) -> Result<(), Error> {
-    match source {
-        Source::Bootstrap(bootstrap) => bootstrap::make(bootstrap, out, workshop),
+/// Makes the base disk at `out`, and says whether its last partition was made larger. An installation needs a machine, and
+/// is made by [`Kiln::install`](crate::Kiln).
+pub(crate) fn make(template: &Template, out: &Path, workshop: &Workshop<'_>) -> Result<bool, Error> {
+    match &template.source {
+        Source::Bootstrap(bootstrap) => {
+            bootstrap::make(bootstrap, template.machine.architecture, out, workshop).map(|()| false)
+        }
         Source::Disk(disk) => disk::make(disk, out, workshop),
+        Source::Iso(_) => Ok(false),
     }
 }

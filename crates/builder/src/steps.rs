@@ -1,272 +1,258 @@
-//! The machine of a build: the appliance on an overlay of the base, and the steps in it.
+//! From a base to disks on which every step has run: the machine of a build, from its start to what it leaves.
+//!
+//! ```text
+//! agent   appliance ─▶ steps ─▶ sysprep ─▶ trim, off
+//! ssh     appliance puts a key in, off ─▶ the image boots ─▶ steps ─▶ off ─▶ appliance takes the key out, sysprep, trim, off
+//! both    ─▶ what changed is searched for secrets
+//! ```
 
-use crate::{Error, Events, Kiln, Phase, base::Base, home::BuildFolder, kernel, provision, request::Loaded};
-use kiln_disk::{Root, find_root};
-use kiln_machine::{
-    Cause, Choice, Death, KvmFacts, Qemu, Rung, Running, Wanted,
-    appliance::{self, ModuleFile},
-    choose,
-    communicator::{
-        AgentError,
-        agent::{AgentSession, Device, Mount, Network, Setup},
-    },
-    config::{self, Accelerator, Boot, MachineConfig},
-    start,
+use crate::{
+    Error, Events, Kiln, Phase,
+    appliance::Opening,
+    base::Base,
+    build::BuildRequest,
+    guest::{Guest, alive},
+    hardware::Hardware,
+    home::BuildFolder,
+    leaks,
+    machine_state::{MachineState, SavedState},
+    mask::Mask,
+    provision::Provision,
+    request::Loaded,
+    step::Surroundings,
+    volumes::{self, Volume},
 };
-use kiln_template::{Machine, Template};
-use kiln_types::Architecture;
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
-
-/// What the guest finds its disk by.
-const SERIAL: &str = "kiln-root";
-
-/// What the agent is asked takes seconds, and its start 3 to 10 under TCG; a loaded host takes several times as long.
-const AGENT_WITHIN: Duration = Duration::from_secs(120);
-
-/// How long the guest has to turn itself off once the agent was told to.
-const OFF_WITHIN: Duration = Duration::from_secs(30);
-
-/// QEMU's end is known a moment after the connection broke.
-const DEATH_WITHIN: Duration = Duration::from_secs(2);
-
-/// QEMU 10 under TCG with several processors now and then fails an assertion of its own while a guest sets up its PCI
-/// devices (`iotlb_to_section`). No step has run by then, so that starting once more loses nothing.
-const MOST_STARTS: u32 = 3;
+use kiln_disk::find_root;
+use kiln_machine::{Qemu, Start, appliance};
+use kiln_template::{Communicator, Source, Step, Sysprep, SysprepItem, Template};
 
 /// What the steps left behind.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// The overlay that took every write.
-    pub(crate) overlay: PathBuf,
+    /// The disks, the root first.
+    pub(crate) volumes: Vec<Volume>,
+    /// What the machine keeps beside its disks.
+    pub(crate) state: SavedState,
+    /// Steps that ran.
+    pub(crate) ran: usize,
 }
 
-/// What the appliance boots, and what it mounts.
-struct Appliance {
-    kernel: PathBuf,
-    initrd: PathBuf,
-    mounts: Vec<Mount>,
-    /// The kernel for people.
-    described: String,
+/// A build's machines: what all of them share.
+pub(crate) struct Machines<'a> {
+    pub(crate) base: &'a Base,
+    pub(crate) loaded: &'a Loaded,
+    pub(crate) request: &'a BuildRequest,
+    pub(crate) folder: &'a BuildFolder,
+    pub(crate) hardware: Hardware,
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) state: MachineState,
+    pub(crate) mask: Mask,
+    pub(crate) surroundings: Surroundings,
+}
+
+impl Machines<'_> {
+    pub(crate) fn template(&self) -> &Template {
+        &self.loaded.template
+    }
+
+    pub(crate) fn opening<'a>(&'a self, name: &'a str) -> Opening<'a> {
+        Opening {
+            name,
+            template: self.template(),
+            hardware: &self.hardware,
+            volumes: &self.volumes,
+            folder: self.folder.path(),
+            guest: &self.request.guest,
+            cold: self.request.cold,
+            fresh: false,
+        }
+    }
+
+    pub(crate) fn provision<'a>(&'a self, events: &'a Events) -> Provision<'a> {
+        Provision {
+            loaded: self.loaded,
+            events,
+            mask: &self.mask,
+            on_error: self.request.on_error,
+            terminal: self.request.terminal.as_deref(),
+            surroundings: &self.surroundings,
+        }
+    }
 }
 
 impl Kiln {
     /// Says before anything is made that no machine can be started here.
-    pub(crate) fn check_host(&self) -> Result<(), Error> {
-        Qemu::find(&self.programs)?;
+    pub(crate) fn check_host(&self, template: &Template) -> Result<(), Error> {
+        Qemu::find(&self.programs, template.machine.architecture)?;
         appliance::agent_program()?;
         Ok(())
     }
 
-    /// Runs the steps on a new overlay of the base, and turns the machine off.
+    /// Runs the steps on new overlays, and turns the machine off.
     pub(crate) async fn run_steps(
         &self,
         base: &Base,
         loaded: &Loaded,
+        request: &BuildRequest,
         folder: &BuildFolder,
         events: &Events,
     ) -> Result<Finished, Error> {
-        let qemu = Qemu::find(&self.programs)?;
-        let overlay = folder.path().join("overlay.qcow2");
-        if loaded.template.provisioners.is_empty() {
-            qemu.create_overlay(&overlay, base.record.size)?;
-            return Ok(Finished { overlay });
+        let template = &loaded.template;
+        let volumes = volumes::of_build(template, base, folder.path())?;
+        let qemu = Qemu::find(&self.programs, template.machine.architecture)?;
+        volumes.iter().try_for_each(|volume| volume.clear(&qemu))?;
+        let state = MachineState::new(&template.machine, base.folder(), folder.path())?;
+        if !needs_machine(template, base) {
+            return Ok(Finished { volumes, state: state.saved()?, ran: 0 });
         }
         let phase = events.begin(Phase::Machine);
-        let appliance = self.appliance(base, &loaded.template, folder.path()).await?;
-        events.note(&appliance.described);
-        let choice = choose(wanted(&loaded.template), Architecture::X86_64, &KvmFacts::of_this_host(), None);
-        events.note(format!("accelerator: {}", choice.reason));
-        let config = machine_config(&loaded.template, &appliance, &choice, base, &overlay, folder.path());
-        let mut starts = 1;
-        let (running, mut session) = loop {
-            // Each start on a new overlay: mounting the last one may have written to it.
-            qemu.create_overlay(&overlay, base.record.size)?;
-            match self.start_once(&qemu, &config, &choice, &appliance.mounts, &loaded.template).await {
-                Err(error) if starts < MOST_STARTS && is_crash_of_qemu(&error) => {
-                    events.warning(format!("QEMU crashed at its start; starting it again: {error}"));
-                    starts += 1;
-                }
-                result => break result?,
-            }
+        let hardware = self.hardware(&template.machine, events)?;
+        if let Some(note) = request.guest.note() {
+            events.note(note);
+        }
+        let mask = Mask::new(template.secrets().chain(request.guest.secrets()));
+        let surroundings = surroundings(template);
+        let machines =
+            Machines { base, loaded, request, folder, hardware, volumes, state, mask, surroundings };
+        let ran = match &template.communicator {
+            Communicator::Agent => self.steps_by_agent(&machines, phase, events).await?,
+            Communicator::Ssh(ssh) => self.steps_by_ssh(&machines, ssh, phase, events).await?,
         };
-        if let Some(why) = running.fallback() {
+        let Machines { volumes, state, .. } = machines;
+        scan(template, &volumes, events).await?;
+        Ok(Finished { volumes, state: state.saved()?, ran })
+    }
+
+    async fn steps_by_agent(
+        &self,
+        machines: &Machines<'_>,
+        phase: crate::OpenPhase,
+        events: &Events,
+    ) -> Result<usize, Error> {
+        let mut guest = self.open_root(machines, "appliance", true, Some(phase), events).await?;
+        let ran = machines.provision(events).run(&mut guest).await?;
+        self.close_root(machines, guest, events).await?;
+        Ok(ran)
+    }
+
+    /// Starts the appliance on the build's disks, and says how.
+    pub(crate) async fn open_root(
+        &self,
+        machines: &Machines<'_>,
+        name: &str,
+        fresh: bool,
+        phase: Option<crate::OpenPhase>,
+        events: &Events,
+    ) -> Result<Guest, Error> {
+        let (base, template) = (machines.base, machines.template());
+        let root = find_root(&base.disk)?;
+        let folder = machines.folder.path();
+        let appliance = self.appliance(&root, &base.disk, base.record.grown, template, folder).await?;
+        let opening = Opening { fresh, ..machines.opening(name) };
+        let opened = self.open_appliance(&appliance, &opening, events).await?;
+        let guest = opened.guest;
+        if let Some(why) = guest.running.fallback() {
             events.warning(format!("KVM did not work ({why}); TCG runs the guest now"));
         }
-        phase.done(format!(
-            "kernel {}, up {:.1}s after its start",
-            session.guest().kernel,
-            session.guest().uptime.as_secs_f64()
-        ));
-        provision::run(&running, &mut session, loaded, events).await?;
-        shut_down(session, running, events).await?;
-        Ok(Finished { overlay })
+        let how = match opened.start {
+            Start::Cold => "booted".to_owned(),
+            Start::Warm => "restored from a booted one".to_owned(),
+            Start::ColdAfter(why) => {
+                events.note(format!("the saved appliance was of no use: {why}"));
+                "booted".to_owned()
+            }
+        };
+        if let Some(phase) = phase {
+            events.note(&appliance.described);
+            phase.done(format!("appliance {how}"));
+        }
+        Ok(guest)
     }
 
-    /// Starts the machine and prepares the guest's root for steps.
-    async fn start_once(
+    /// Ends what the steps began: takes out what belongs to this machine, trims, turns it off.
+    pub(crate) async fn close_root(
         &self,
-        qemu: &Qemu,
-        config: &MachineConfig,
-        choice: &Choice,
-        mounts: &[Mount],
-        template: &Template,
-    ) -> Result<(Running, AgentSession), Error> {
-        let mut running = start(qemu, &self.supervisor, config, choice).await?;
-        let stream = running.take_agent().ok_or(Error::NoAgentPort)?;
-        let mut session = alive(&running, AgentSession::connect(stream, AGENT_WITHIN)).await?;
-        let prepare = prepare(&mut session, mounts, template);
-        alive(&running, bounded("preparing the guest's root", prepare)).await?;
-        Ok((running, session))
-    }
-
-    /// Makes the kernel and the initramfs of the appliance, and finds what it has to mount.
-    async fn appliance(&self, base: &Base, template: &Template, folder: &Path) -> Result<Appliance, Error> {
-        let (disk, kernels, folder) = (base.disk.clone(), self.home.cache(), folder.to_owned());
-        let machine = template.machine.clone();
-        let work = move || make_appliance(&machine, &disk, &kernels, &folder);
-        tokio::task::spawn_blocking(work).await.map_err(Error::Task)?
+        machines: &Machines<'_>,
+        mut guest: Guest,
+        events: &Events,
+    ) -> Result<(), Error> {
+        let items = &machines.template().sysprep;
+        if items.enabled {
+            sysprep(&mut guest, items, events).await?;
+        }
+        let phase = events.begin(Phase::Shutdown);
+        guest.close(items.does(SysprepItem::Trim), events).await?;
+        phase.done("");
+        Ok(())
     }
 }
 
-/// Says whether QEMU itself crashed: aborted, or broke a rule of memory.
-fn is_crash_of_qemu(error: &Error) -> bool {
-    const SIGABRT: i32 = 6;
-    const SIGSEGV: i32 = 11;
-    let Error::Machine(kiln_machine::Error::Died(death)) = error else { return false };
-    matches!(death.cause, Cause::Killed(SIGABRT | SIGSEGV))
-}
-
-/// Waits for work in a guest, or for the guest's death, which says more than the broken connection that comes of it.
-pub(crate) async fn alive<T, E: Into<Error>>(
-    running: &Running,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, Error> {
-    let error = tokio::select! {
-        biased;
-        result = work => match result {
-            Ok(value) => return Ok(value),
-            Err(error) => error.into(),
-        },
-        death = running.death() => return Err(dead(death)),
-    };
-    if !matches!(error, Error::Agent(_)) {
-        return Err(error);
-    }
-    let death = tokio::time::timeout(DEATH_WITHIN, running.death()).await;
-    Err(death.map_or(error, dead))
-}
-
-/// Gives up on a guest that neither works nor dies.
-async fn bounded<T>(
-    doing: &'static str,
-    work: impl Future<Output = Result<T, AgentError>>,
-) -> Result<T, Error> {
-    match tokio::time::timeout(AGENT_WITHIN, work).await {
-        Ok(result) => Ok(result?),
-        Err(_elapsed) => Err(Error::GuestStuck { doing, within: AGENT_WITHIN }),
-    }
-}
-
-fn dead(death: Death) -> Error {
-    Error::Machine(death.into())
-}
-
-async fn prepare(
-    session: &mut AgentSession,
-    mounts: &[Mount],
-    template: &Template,
-) -> Result<(), AgentError> {
-    session.mount(mounts).await?;
-    let network = match template.machine.network {
-        kiln_template::Network::User => Some(Network::QEMU_USER),
-        kiln_template::Network::None => None,
-    };
-    session.set_up_chroot(&Setup { network, ..Setup::default() }).await
-}
-
-async fn shut_down(mut session: AgentSession, running: Running, events: &Events) -> Result<(), Error> {
-    let phase = events.begin(Phase::Shutdown);
-    alive(&running, bounded("closing the file systems", session.finish(true))).await?;
-    // The guest may be gone before its answer is here.
-    drop(session.power_off().await);
-    match running.stop(OFF_WITHIN).await? {
-        Rung::Guest => {}
-        rung => events.warning(format!("the guest did not turn itself off; ended by {rung:?}")),
-    }
+/// Takes out what belongs to the machine that the image was built in.
+pub(crate) async fn sysprep(guest: &mut Guest, items: &Sysprep, events: &Events) -> Result<(), Error> {
+    let phase = events.begin(Phase::Sysprep);
+    let Guest { running, session } = guest;
+    let summary = alive(running, crate::sysprep::run(session, items, |line| events.output(line))).await?;
+    summary.warnings.iter().for_each(|warning| events.warning(warning));
+    alive(running, session.end_step()).await?;
     phase.done("");
     Ok(())
 }
 
-fn make_appliance(machine: &Machine, disk: &Path, kernels: &Path, folder: &Path) -> Result<Appliance, Error> {
-    let root = find_root(disk)?;
-    let chosen = kernel::choose(machine, disk, &root, kernels)?;
-    let (kernel, initrd) = (folder.join("kernel"), folder.join("initramfs"));
-    fs_err::write(&kernel, &chosen.vmlinuz)?;
-    let modules = chosen.modules.iter().map(|module| ModuleFile { name: &module.name, bytes: &module.bytes });
-    let archive = appliance::initramfs(appliance::agent_program()?, &modules.collect::<Vec<_>>())?;
-    fs_err::write(&initrd, [chosen.initrd, archive].concat())?;
-    Ok(Appliance {
-        kernel,
-        initrd,
-        mounts: mounts(&root),
-        described: format!("kernel: {}", chosen.described),
-    })
+/// Says whether anything is to be done in a guest: a disk that is only taken over is left as it is.
+fn needs_machine(template: &Template, base: &Base) -> bool {
+    !template.provisioners.is_empty() || base.record.grown || matches!(template.source, Source::Iso(_))
 }
 
-fn mounts(root: &Root) -> Vec<Mount> {
-    let mount = |partition, filesystem: kiln_disk::FileSystem, options: &str, path: &str| Mount {
-        device: Device { serial: SERIAL.to_owned(), partition },
-        filesystem: filesystem.as_str().to_owned(),
-        options: options.to_owned(),
-        path: path.to_owned(),
-        read_only: false,
-        grow: false,
+/// What every step finds: where the disks are, and the values of sensitive variables.
+fn surroundings(template: &Template) -> Surroundings {
+    let disks = template.machine.disks.iter().enumerate();
+    // virtio-blk names disks in the order of their places on the bus, which is that of the template.
+    let environment = disks.map(|(index, disk)| {
+        let letter = char::from(b'b'.saturating_add(u8::try_from(index).unwrap_or(u8::MAX)));
+        (format!("KILN_DISK_{}", disk.name.to_uppercase().replace('-', "_")), format!("/dev/vd{letter}"))
+    });
+    let secrets = template.variables.iter().filter(|variable| variable.sensitive);
+    Surroundings {
+        environment: environment.collect(),
+        secrets: secrets.map(|secret| (secret.name.clone(), secret.value.expose().to_owned())).collect(),
+    }
+}
+
+/// Searches what changed for the values of sensitive variables.
+async fn scan(template: &Template, volumes: &[Volume], events: &Events) -> Result<(), Error> {
+    let sensitive = template.variables.iter().filter(|variable| variable.sensitive);
+    let secrets: Vec<_> = sensitive
+        .map(|secret| leaks::Secret { name: secret.name.clone(), value: secret.value.expose().to_owned() })
+        .collect();
+    if secrets.is_empty() || !template.sysprep.does(SysprepItem::SecretsScan) {
+        return Ok(());
+    }
+    let phase = events.begin(Phase::SecretsScan);
+    let disks: Vec<_> = volumes.iter().map(|volume| (volume.base.clone(), volume.overlay.clone())).collect();
+    let search = move || {
+        let mut found = leaks::Scan::default();
+        for (base, overlay) in disks {
+            let scan = leaks::scan(&base, &[overlay], &secrets)?;
+            found.leaks.extend(scan.leaks);
+            found.too_short = scan.too_short;
+            found.notes.extend(scan.notes);
+        }
+        Ok::<_, Error>(found)
     };
-    let others = root.mounts.iter();
-    let others =
-        others.map(|other| mount(Some(other.partition), other.filesystem, &other.options, &other.path));
-    std::iter::once(mount(root.partition, root.filesystem, "", "/")).chain(others).collect()
+    let found = tokio::task::spawn_blocking(search).await.map_err(Error::Task)??;
+    for name in &found.too_short {
+        events.warning(format!("the value of `{name}` is too short to be searched for"));
+    }
+    found.notes.iter().for_each(|note| events.note(note));
+    if !found.leaks.is_empty() {
+        return Err(Error::Leaked { places: found.leaks.iter().map(ToString::to_string).collect() });
+    }
+    phase.done("none found");
+    Ok(())
 }
 
-fn wanted(template: &Template) -> Wanted {
-    match template.machine.accelerator {
-        kiln_template::Accelerator::Auto => Wanted::Auto,
-        kiln_template::Accelerator::Kvm => Wanted::This(Accelerator::Kvm),
-        kiln_template::Accelerator::Tcg => Wanted::This(Accelerator::Tcg),
-    }
-}
-
-fn machine_config(
-    template: &Template,
-    appliance: &Appliance,
-    choice: &Choice,
-    base: &Base,
-    overlay: &Path,
-    folder: &Path,
-) -> MachineConfig {
-    MachineConfig {
-        cpus: template.machine.cpus,
-        memory: template.machine.memory,
-        accelerator: choice.accelerator,
-        disks: vec![config::Disk {
-            serial: SERIAL.to_owned(),
-            base: base.disk.clone(),
-            overlay: overlay.to_owned(),
-        }],
-        boot: Boot::Kernel {
-            kernel: appliance.kernel.clone(),
-            initrd: appliance.initrd.clone(),
-            command_line: appliance::command_line(),
-        },
-        network: match template.machine.network {
-            kiln_template::Network::User => config::Network::User,
-            kiln_template::Network::None => config::Network::None,
-        },
-        console: folder.join("console.log"),
-        log: folder.join("qemu.log"),
-        agent_port: Some(appliance::PORT),
-    }
+/// Says whether a template has a step that only a guest which booted its own loader can do.
+pub(crate) fn reboots(template: &Template) -> bool {
+    let steps = template.provisioners.iter().filter(|provisioner| provisioner.skipped.is_none());
+    steps.map(|provisioner| &provisioner.step).any(|step| matches!(step, Step::Reboot(_)))
 }

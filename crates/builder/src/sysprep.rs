@@ -87,8 +87,7 @@ pub(crate) async fn run(
             let warning = "the image has no /bin/sh: nothing was taken out of it".to_owned();
             return Ok(Summary { done: Vec::new(), warnings: vec![warning] });
         }
-        Err(CommunicatorError::Agent(error)) => return Err(error.into()),
-        Err(error) => return Err(std::io::Error::other(error).into()),
+        Err(error) => return Err(error.into()),
     };
     let (said, complaints) = (String::from_utf8_lossy(&said), String::from_utf8_lossy(&complaints));
     if !status.success() {

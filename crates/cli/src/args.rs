@@ -25,6 +25,9 @@ pub(crate) struct Global {
     /// Where images, snapshots and caches live [default: ~/.local/share/kiln]
     #[arg(long, global = true, env = "KILN_HOME", value_name = "DIR", hide_env_values = true)]
     pub(crate) home: Option<PathBuf>,
+    /// What belongs to this host: proxies and certificate authorities for guests [default: ~/.config/kiln/config.toml]
+    #[arg(long, global = true, env = "KILN_CONFIG", value_name = "FILE", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
     /// Print only errors and results
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -80,9 +83,23 @@ pub(crate) struct Build {
     /// Take the image's name from the image that holds it
     #[arg(long)]
     pub(crate) replace: bool,
+    /// What becomes of the machine when a step fails: remove it, keep its disks and logs, or open a shell in it
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnError::Cleanup)]
+    pub(crate) on_error: OnError,
+    /// Boot the appliance although the state of a booted one is there
+    #[arg(long)]
+    pub(crate) cold: bool,
     /// Print one JSON document on standard output; progress goes to standard error
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What becomes of the machine when a step fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OnError {
+    Cleanup,
+    Keep,
+    Shell,
 }
 
 #[derive(Debug, ClapArgs)]

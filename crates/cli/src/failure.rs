@@ -57,6 +57,14 @@ impl Failure {
         Self { text: Text::Chain(chain), hint, code }
     }
 
+    /// Says first what the failure is about.
+    pub(crate) fn about(mut self, subject: &str) -> Self {
+        if let Text::Chain(chain) = &mut self.text {
+            chain.insert(0, format!("{subject} is not valid"));
+        }
+        self
+    }
+
     /// Adds what to type next.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -7,6 +7,7 @@ mod failure;
 mod output;
 mod settings;
 mod table;
+mod terminal;
 
 use clap::Parser;
 use std::process::ExitCode;

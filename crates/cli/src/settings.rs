@@ -1,10 +1,11 @@
 //! What comes from the environment; no other file of Kiln reads it.
 #![expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 
-use crate::failure::Failure;
+use crate::{exit, failure::Failure};
+use kiln_builder::GuestConfig;
 use std::{
     collections::BTreeMap,
-    env,
+    env, io,
     path::{Path, PathBuf},
 };
 
@@ -21,6 +22,29 @@ pub(crate) fn home(given: Option<&Path>) -> Result<PathBuf, Failure> {
     data.map(|data| data.join("kiln")).ok_or_else(|| {
         Failure::usage("no place to keep images: neither HOME nor XDG_DATA_HOME is set")
             .with_hint("kiln --home DIR …")
+    })
+}
+
+/// Reads what the host gives to guests: from `--config` or `KILN_CONFIG`, which must exist, else from
+/// `$XDG_CONFIG_HOME/kiln/config.toml` or `~/.config/kiln/config.toml`, which need not.
+pub(crate) fn guest_config(given: Option<&Path>) -> Result<GuestConfig, Failure> {
+    let folder = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let usual = || {
+        let config = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
+        config.map(|config| config.join("kiln/config.toml"))
+    };
+    let Some(path) = given.map(Path::to_owned).or_else(usual) else { return Ok(GuestConfig::default()) };
+    let text = match fs_err::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if given.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            return Ok(GuestConfig::default());
+        }
+        Err(error) => return Err(Failure::from_error(&error, None, exit::USAGE)),
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    GuestConfig::parse(&text, folder).map_err(|error| {
+        let failure = Failure::from_error(&error, error.hint(), exit::USAGE);
+        failure.about(&path.display().to_string())
     })
 }
 

@@ -3,7 +3,7 @@
 use super::Workshop;
 use crate::{Error, key::KeyMaker, plan::canonical};
 use kiln_template::Bootstrap;
-use kiln_types::Digest;
+use kiln_types::{Architecture, Digest};
 use std::path::Path;
 
 /// The way in which disks are put together. A change makes every bootstrapped base anew.
@@ -13,17 +13,23 @@ pub(super) fn describe(source: &Bootstrap) -> String {
     format!("debian {}, {}", source.suite, source.disk_size)
 }
 
-pub(super) fn key(source: &Bootstrap) -> Result<Digest, Error> {
+pub(super) fn key(source: &Bootstrap, architecture: Architecture) -> Result<Digest, Error> {
     let mut maker = KeyMaker::new("bootstrap");
     maker.part("recipe", RECIPE.as_bytes());
     maker.part("source", &canonical(source)?);
+    maker.part("architecture", architecture.as_str().as_bytes());
     if let Some(keyring) = &source.apt_keyring {
         maker.tree("keyring", &keyring.path)?;
     }
     Ok(maker.finish())
 }
 
-pub(super) fn make(source: &Bootstrap, out: &Path, workshop: &Workshop<'_>) -> Result<(), Error> {
+pub(super) fn make(
+    source: &Bootstrap,
+    architecture: Architecture,
+    out: &Path,
+    workshop: &Workshop<'_>,
+) -> Result<(), Error> {
     let spec = kiln_disk::Bootstrap {
         suite: source.suite.clone(),
         mirror: source.mirror.clone(),

@@ -23,11 +23,11 @@ pub(super) fn key(source: &DiskSource) -> Result<Digest, Error> {
     let mut maker = KeyMaker::new("disk");
     maker.part("checksum", expected(&source.location, &source.checksum)?.hex().as_bytes());
     maker.part("format", &canonical(&source.format)?);
-    maker.part("size", &canonical(&source.disk_size)?);
+    maker.part("size", &canonical(&(source.disk_size, source.grow))?);
     Ok(maker.finish())
 }
 
-pub(super) fn make(source: &DiskSource, out: &Path, workshop: &Workshop<'_>) -> Result<(), Error> {
+pub(super) fn make(source: &DiskSource, out: &Path, workshop: &Workshop<'_>) -> Result<bool, Error> {
     let image = obtain(&source.location, &source.checksum, workshop)?;
     let format = match source.format {
         Some(format) => image_format(format),
@@ -36,20 +36,26 @@ pub(super) fn make(source: &DiskSource, out: &Path, workshop: &Workshop<'_>) -> 
     let info = kiln_qcow2::gate(&image, format)?;
     workshop.events.output(format!("{format} image, {}", ByteSize::from_bytes(info.virtual_size)));
     kiln_qcow2::import(&image, format, out, &mut |done, total| workshop.events.progress(done, total))?;
-    if let Some(size) = source.disk_size {
-        grow(out, size)?;
+    match source.disk_size {
+        Some(size) => enlarge(out, size, source.grow),
+        None => Ok(false),
     }
-    Ok(())
 }
 
-fn grow(disk: &Path, size: ByteSize) -> Result<(), Error> {
-    let file = fs_err::OpenOptions::new().write(true).open(disk)?;
-    let has = file.metadata()?.len();
-    if size.bytes() < has {
-        return Err(Error::DiskTooSmall { asked: size, has: ByteSize::from_bytes(has) });
+/// Makes the disk larger, and with `grow` its last partition, too. Says whether there is more than before.
+fn enlarge(disk: &Path, size: ByteSize, grow: bool) -> Result<bool, Error> {
+    let has = ByteSize::from_bytes(fs_err::metadata(disk)?.len());
+    if size < has {
+        return Err(Error::DiskTooSmall { asked: size, has });
     }
-    file.set_len(size.bytes())?;
-    Ok(())
+    if size == has {
+        return Ok(false);
+    }
+    if grow {
+        return Ok(kiln_disk::grow(disk, size.bytes())?.is_root);
+    }
+    fs_err::OpenOptions::new().write(true).open(disk)?.set_len(size.bytes())?;
+    Ok(false)
 }
 
 /// Maps a template's word to the format it names.

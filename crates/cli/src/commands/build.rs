@@ -1,12 +1,14 @@
 //! `kiln build`: template to image.
 
 use crate::{
-    args::{Build, Global},
+    args::{self, Build, Global},
     commands::{events, export, json, open, request},
     failure::Failure,
     output::seconds,
+    settings,
+    terminal::Controlling,
 };
-use kiln_builder::{BuildRequest, Built};
+use kiln_builder::{BuildRequest, Built, OnError};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -17,7 +19,19 @@ struct Document {
 }
 
 pub(crate) async fn run(global: &Global, args: &Build) -> Result<String, Failure> {
-    let request = BuildRequest { template: request(&args.template), new: args.new, replace: args.replace };
+    let request = BuildRequest {
+        template: request(&args.template),
+        new: args.new,
+        replace: args.replace,
+        cold: args.cold,
+        on_error: match args.on_error {
+            args::OnError::Cleanup => OnError::Cleanup,
+            args::OnError::Keep => OnError::Keep,
+            args::OnError::Shell => OnError::Shell,
+        },
+        guest: settings::guest_config(global.config.as_deref())?,
+        terminal: Controlling::if_any(),
+    };
     // Mistakes in the template are told before anything is opened or made.
     request.template.load(kiln_types::Timestamp::now())?;
     let kiln = open(global).await?;
