@@ -38,15 +38,24 @@ pub(super) fn run(options: Options) -> Result<()> {
         setup::for_bench()?;
     }
     eprintln!("== cargo build --release");
-    succeed(
-        cargo(&["build", "--quiet", "--release", "--locked", "--package", "kiln-cli"])
-            .stdout(std::io::stderr()),
-    )?;
-    let program = target()?.join("release/kiln");
-    base::ensure(&bench, &program)?;
+    let mut cargo = cargo(&["build", "--quiet", "--release", "--locked", "--package", "kiln-cli"]);
+    let built = succeed(cargo.stdout(std::io::stderr())).map(|()| target());
+    let program = match built {
+        Ok(target) => Ok(target?.join("release/kiln")),
+        // Without Kiln there is no new base; on one that is there, the others can run.
+        Err(error) if bench.base().exists() => Err(format!("{error:#}")),
+        Err(error) => return Err(error),
+    };
+    if let Ok(program) = &program {
+        base::ensure(&bench, program)?;
+    }
     let mut columns = Vec::new();
     for way in [Way::Warm, Way::Cold, Way::Ssh] {
-        columns.push(Column::new(way.name(), Ok(kiln::contender(&bench, &program, way)?)));
+        let contender = match &program {
+            Ok(program) => Ok(kiln::contender(&bench, program, way)?),
+            Err(why) => Err(why.clone()),
+        };
+        columns.push(Column::new(way.name(), contender));
     }
     columns.push(Column::new("packer", packer::contender(&bench)?));
     columns.push(Column::new("virt-customize", virt_customize::contender(&bench)?));
