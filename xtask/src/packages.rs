@@ -46,7 +46,12 @@ pub(crate) const PACKAGES: [Package; 31] = [
     ),
     package("ovmf", &[], "firmware of UEFI machines", NeededBy::Everyone),
     package("mmdebstrap", &["mmdebstrap"], "bootstraps Debian", NeededBy::Everyone),
-    package("arch-test", &["arch-test"], "says which architectures mmdebstrap can bootstrap here", NeededBy::Everyone),
+    package(
+        "arch-test",
+        &["arch-test"],
+        "says which architectures mmdebstrap can bootstrap here",
+        NeededBy::Everyone,
+    ),
     package("debian-archive-keyring", &[], "verifies Debian's packages", NeededBy::Everyone),
     package(
         "e2fsprogs",
