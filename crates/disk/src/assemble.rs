@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0         boot.img (440 bytes), protective MBR    LBA 1, 2…33: GPT
-//! 1 MiB     partition 1, BIOS boot: core.img                                        1 MiB
+//! 1 MiB     partition 1, BIOS boot: core.img (not on arm64, which has no BIOS)      1 MiB
 //! 2 MiB     partition 2, EFI system: FAT32 with EFI/BOOT/BOOTX64.EFI               62 MiB
 //! 64 MiB    partition 3, ext4 root: last, so that it can grow                       the rest
 //! -1 MiB    nothing, and the GPT's copy in the last 33 sectors
@@ -12,11 +12,8 @@ mod bios;
 mod esp;
 mod table;
 
-use crate::{
-    Error,
-    layout::SECTOR,
-    tree::{Place, Tree},
-};
+use crate::{Error, firmware::Firmware, layout::SECTOR, tree::Place};
+use kiln_types::Architecture;
 use std::path::Path;
 
 const MIB: u64 = 1 << 20;
@@ -68,34 +65,37 @@ impl Geometry {
 /// What GRUB needs outside file systems, as `grub-mkimage` made it.
 #[derive(Debug, Clone)]
 pub struct BootImages {
-    /// `boot.img`: 512 bytes, of which 440 go into the boot sector.
-    pub boot: Vec<u8>,
-    /// `core.img` for `i386-pc`.
-    pub core: Vec<u8>,
-    /// The `x86_64-efi` image; none for a disk that boots under BIOS only.
+    /// What machines it is for.
+    pub architecture: Architecture,
+    /// None for a disk that boots under UEFI only.
+    pub bios: Option<BiosImages>,
+    /// The image of GRUB's UEFI platform; none for a disk that boots under BIOS only.
     pub efi: Option<Vec<u8>>,
 }
 
-impl BootImages {
-    /// Where the bootstrap leaves them in the root, as `grub-install` does.
-    pub(crate) const BOOT: &str = "/boot/grub/i386-pc/boot.img";
-    pub(crate) const CORE: &str = "/boot/grub/i386-pc/core.img";
-    pub(crate) const EFI: &str = "/boot/grub/x86_64-efi/core.efi";
-
-    /// Reads them out of the root on a raw disk.
-    pub(crate) fn read(raw: &Path, root: Extent) -> Result<Self, Error> {
-        let tree = Place::Ext4 { disk: raw.into(), offset: root.offset, size: root.size }.open()?;
-        let file = |name: &str| read_image(&tree, raw, name);
-        Ok(Self { boot: file(Self::BOOT)?, core: file(Self::CORE)?, efi: Some(file(Self::EFI)?) })
-    }
+/// GRUB for `i386-pc`.
+#[derive(Debug, Clone)]
+pub struct BiosImages {
+    /// `boot.img`: 512 bytes, of which 440 go into the boot sector.
+    pub boot: Vec<u8>,
+    /// `core.img`.
+    pub core: Vec<u8>,
 }
 
-fn read_image(tree: &Tree, raw: &Path, name: &str) -> Result<Vec<u8>, Error> {
-    tree.read(name, 16 * MIB)?.ok_or_else(|| Error::FileSystem {
-        path: raw.to_owned(),
-        subject: name.to_owned(),
-        source: Box::new(std::io::Error::from(std::io::ErrorKind::NotFound)),
-    })
+impl BootImages {
+    /// Reads them out of the root on a raw disk: the bootstrap leaves them where `grub-install` does.
+    pub(crate) fn read(raw: &Path, root: Extent, architecture: Architecture) -> Result<Self, Error> {
+        let tree = Place::Ext4 { disk: raw.into(), offset: root.offset, size: root.size }.open()?;
+        let firmware = Firmware::of(architecture);
+        let file = |platform: &str, name: &str| tree.need(&format!("/boot/grub/{platform}/{name}"), 16 * MIB);
+        let bios = firmware.bios.map(|platform| {
+            Ok::<_, Error>(BiosImages {
+                boot: file(platform, "boot.img")?,
+                core: file(platform, "core.img")?,
+            })
+        });
+        Ok(Self { architecture, bios: bios.transpose()?, efi: Some(file(firmware.efi, "core.efi")?) })
+    }
 }
 
 /// Makes a raw disk bootable whose root lies at `geometry.root`: GPT, boot sector, `core.img`, EFI system partition
@@ -110,16 +110,19 @@ pub fn make_bootable(
     esp_serial: u32,
 ) -> Result<(), Error> {
     let mut file = open(raw)?;
-    table::write_gpt(&mut file, geometry)?;
-    bios::embed(&file, images, geometry.bios)?;
-    esp::write(&file, geometry.esp, images.efi.as_deref(), esp_serial)
+    table::write_gpt(&mut file, geometry, images)?;
+    if let Some(images) = &images.bios {
+        bios::embed(&file, images, geometry.bios)?;
+    }
+    let name = Firmware::of(images.architecture).efi_file;
+    esp::write(&file, geometry.esp, images.efi.as_deref().map(|image| (name, image)), esp_serial)
 }
 
 /// Makes a raw disk bootable under BIOS with one MBR partition at `root`; `core.img` goes into the gap before it.
 ///
 /// # Errors
 /// When the disk cannot be written or `core.img` does not fit into the gap.
-pub fn make_bootable_mbr(raw: &Path, root: Extent, images: &BootImages) -> Result<(), Error> {
+pub fn make_bootable_mbr(raw: &Path, root: Extent, images: &BiosImages) -> Result<(), Error> {
     let file = open(raw)?;
     table::write_mbr(&file, root)?;
     bios::embed(&file, images, Extent { offset: SECTOR, size: root.offset.saturating_sub(SECTOR) })

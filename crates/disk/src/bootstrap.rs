@@ -10,17 +10,21 @@
 //! kiln       ── reads boot.img, core.img, core.efi back out of that root ──▶ GPT, boot sector, ESP
 //!            ── renames disk.raw into its place
 //! ```
+//! What differs from one architecture to the next: `firmware.rs`.
 //! The hook works on open files, not names: in a user namespace root is somebody who may not enter our folders. A build
 //! that fails or is killed anywhere leaves `work` only; mmdebstrap removes its tree when it is told to end.
 
+mod foreign;
 mod hook;
 mod sources;
 
 use crate::{
-    BootImages, Error, Geometry, make_bootable,
+    BootImages, Error, Geometry,
+    firmware::Firmware,
+    make_bootable,
     process::{self, Tool},
 };
-use kiln_types::ByteSize;
+use kiln_types::{Architecture, ByteSize};
 use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -31,11 +35,8 @@ use std::{
 /// A minimal Debian with a kernel takes about 450 MiB.
 const LEAST_ROOT: u64 = 700 << 20;
 
-/// What makes a Debian tree boot, get an address and resolve names.
-const PACKAGES: [&str; 13] = [
-    "linux-image-cloud-amd64",
-    "grub-pc-bin",
-    "grub-efi-amd64-bin",
+/// What makes a Debian tree boot, get an address and resolve names, beside its kernel and GRUB's modules.
+const PACKAGES: [&str; 10] = [
     "grub2-common", // update-grub
     "systemd-sysv",
     "systemd-resolved",
@@ -51,6 +52,8 @@ const PACKAGES: [&str; 13] = [
 /// What base disk to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bootstrap {
+    /// What its programs are for. The host must be able to run them.
+    pub architecture: Architecture,
     /// The release, like `bookworm`.
     pub suite: String,
     /// A mirror's URL; without it the host's own, else mmdebstrap's default.
@@ -127,7 +130,7 @@ pub fn build(
     process::run(&mut command, &MMDEBSTRAP, cancel, on_line)?;
 
     on_line("I: writing the partition table and the boot loader...");
-    let images = BootImages::read(&disk, geometry.root)?;
+    let images = BootImages::read(&disk, geometry.root, bootstrap.architecture)?;
     make_bootable(&disk, &geometry, &images, identity.esp)?;
     fs_err::set_permissions(&disk, PermissionsExt::from_mode(0o644))
         .and_then(|()| fs_err::File::open(&disk)?.sync_all())
@@ -149,6 +152,7 @@ fn create_disk(disk: &Path, size: u64) -> Result<(), Error> {
 fn check_tools(bootstrap: &Bootstrap) -> Result<String, Error> {
     let mmdebstrap = MMDEBSTRAP.find()?;
     MKE2FS.find()?;
+    foreign::check(bootstrap.architecture)?;
     if !rustix::process::geteuid().is_root() {
         UIDMAP.find()?;
     }
@@ -164,7 +168,9 @@ fn check_tools(bootstrap: &Bootstrap) -> Result<String, Error> {
 
 /// mmdebstrap's arguments: options, suite, no output of its own, sources.
 fn arguments(bootstrap: &Bootstrap) -> Result<Vec<String>, Error> {
-    let mut packages: Vec<&str> = PACKAGES.to_vec();
+    let firmware = Firmware::of(bootstrap.architecture);
+    let mut packages = vec![firmware.kernel];
+    packages.extend(firmware.grub.iter().chain(&PACKAGES));
     if bootstrap.cloud_init {
         packages.extend(["cloud-init", "cloud-guest-utils"]);
     }
@@ -176,6 +182,7 @@ fn arguments(bootstrap: &Bootstrap) -> Result<Vec<String>, Error> {
     let mut arguments = vec![
         "--mode=auto".to_owned(),
         "--format=null".to_owned(),
+        format!("--architectures={}", bootstrap.architecture.debian()),
         format!("--variant={}", bootstrap.variant),
         format!("--components={}", components.replace(' ', ",")),
         format!("--include={}", packages.join(",")),
@@ -193,3 +200,6 @@ fn arguments(bootstrap: &Bootstrap) -> Result<Vec<String>, Error> {
     });
     Ok(arguments)
 }
+
+#[cfg(test)]
+mod tests;

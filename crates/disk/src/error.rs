@@ -1,5 +1,6 @@
 //! Everything that can go wrong with a disk.
 
+use kiln_types::Architecture;
 use std::path::PathBuf;
 
 /// What went wrong with a disk, a kernel or a bootstrap.
@@ -110,6 +111,14 @@ pub enum Error {
         /// The Debian package that holds it.
         package: &'static str,
     },
+    /// The host cannot run programs of another architecture, which a bootstrap of it does.
+    #[error("this host cannot run programs for {architecture}: {reason}")]
+    Foreign {
+        /// The architecture.
+        architecture: Architecture,
+        /// What was tried.
+        reason: String,
+    },
     /// A program ended with a failure; its last lines are kept.
     #[error("{program} failed ({status}); it last said:\n{last_lines}")]
     Tool {
@@ -152,6 +161,8 @@ impl Error {
             Self::UnsupportedRoot { .. } | Self::SeveralRoots { .. } => {
                 Some("let the image boot itself: communicator.type = \"ssh\"".to_owned())
             }
+            // It brings an interpreter for each architecture and tells the kernel of them.
+            Self::Foreign { .. } => Some("apt-get install qemu-user-static".to_owned()),
             Self::NoKernelPackage { .. } => Some("apt-get update".to_owned()),
             _ => None,
         }

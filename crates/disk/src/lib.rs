@@ -15,6 +15,7 @@ mod assemble;
 mod bootstrap;
 mod disk;
 mod error;
+mod firmware;
 mod grow;
 mod kernel;
 mod layout;
@@ -24,7 +25,7 @@ mod root;
 mod tree;
 mod version;
 
-pub use assemble::{BootImages, Extent, Geometry, make_bootable, make_bootable_mbr};
+pub use assemble::{BiosImages, BootImages, Extent, Geometry, make_bootable, make_bootable_mbr};
 pub use bootstrap::{Bootstrap, build};
 pub use disk::{Disk, ReadAt};
 pub use error::Error;

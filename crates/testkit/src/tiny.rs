@@ -13,7 +13,10 @@ mod packages;
 mod root;
 
 use anyhow::{Context, Result, ensure};
-use kiln_disk::{BootImages, Extent, Geometry, KernelTree, fetch_kernel, make_bootable, make_bootable_mbr};
+use kiln_disk::{
+    BiosImages, BootImages, Extent, Geometry, KernelTree, fetch_kernel, make_bootable, make_bootable_mbr,
+};
+use kiln_types::Architecture;
 pub(crate) use packages::Packages;
 pub(crate) use root::{initramfs, userland};
 use sha2::{Digest, Sha256};
@@ -161,7 +164,8 @@ fn make(
     ensure!(mke2fs.status.success(), "mke2fs: {}", String::from_utf8_lossy(&mke2fs.stderr));
     match variant {
         Variant::Gpt => {
-            let images = boot_images(work, &unpacked)?;
+            let bios = Some(boot_images(work, &unpacked)?);
+            let images = BootImages { architecture: Architecture::X86_64, bios, efi: None };
             make_bootable(disk, &Geometry::new(DISK_SIZE, 0)?, &images, 0x4b69_6c6e)?;
         }
         Variant::Mbr => make_bootable_mbr(disk, extent, &boot_images(work, &unpacked)?)?,
@@ -171,7 +175,7 @@ fn make(
 }
 
 /// GRUB's images for BIOS, made by the unpacked `grub-mkimage`.
-fn boot_images(work: &Path, unpacked: &Path) -> Result<BootImages> {
+fn boot_images(work: &Path, unpacked: &Path) -> Result<BiosImages> {
     let load = work.join("load.cfg");
     fs_err::write(&load, format!("search.fs_uuid {ROOT_UUID} root\nset prefix=($root)/boot/grub\n"))?;
     let core = work.join("core.img");
@@ -189,7 +193,7 @@ fn boot_images(work: &Path, unpacked: &Path) -> Result<BootImages> {
         .output()
         .context("grub-mkimage")?;
     ensure!(made.status.success(), "grub-mkimage: {}", String::from_utf8_lossy(&made.stderr));
-    Ok(BootImages { boot: fs_err::read(modules.join("boot.img"))?, core: fs_err::read(core)?, efi: None })
+    Ok(BiosImages { boot: fs_err::read(modules.join("boot.img"))?, core: fs_err::read(core)? })
 }
 
 pub(crate) fn sha256(file: &Path) -> Result<String> {

@@ -12,7 +12,7 @@
 //! ```
 //! Sources: GRUB's `grub-core/boot/i386/pc/{boot,diskboot}.S`, `include/grub/i386/pc/boot.h`, `util/setup.c`.
 
-use super::{BootImages, Extent, write_error};
+use super::{BiosImages, Extent, write_error};
 use crate::{Error, layout::SECTOR};
 use std::os::unix::fs::FileExt;
 
@@ -23,7 +23,7 @@ const BLOCK_LIST: usize = 0x200 - 12;
 const KERNEL_SEGMENT: u16 = 0x820;
 
 /// Writes the boot code into sector 0, whose table stays, and `core.img` to the start of `place`.
-pub(super) fn embed(file: &fs_err::File, images: &BootImages, place: Extent) -> Result<(), Error> {
+pub(super) fn embed(file: &fs_err::File, images: &BiosImages, place: Extent) -> Result<(), Error> {
     let sector = place.offset / SECTOR;
     let code = boot_code(&images.boot, sector)?;
     let core = core(&images.core, sector, place)?;

@@ -11,11 +11,11 @@ use std::{
 /// Only pieces that hold something are written, so that the disk stays sparse.
 const PIECE: usize = 4096;
 
-/// Formats the partition and writes `EFI/BOOT/BOOTX64.EFI`.
+/// Formats the partition and writes an image under its name in `EFI/BOOT`.
 pub(super) fn write(
     file: &fs_err::File,
     place: Extent,
-    image: Option<&[u8]>,
+    image: Option<(&str, &[u8])>,
     serial: u32,
 ) -> Result<(), Error> {
     let bytes =
@@ -30,7 +30,7 @@ pub(super) fn write(
     Ok(())
 }
 
-fn format(size: u64, image: Option<&[u8]>, serial: u32) -> std::io::Result<Vec<u8>> {
+fn format(size: u64, image: Option<(&str, &[u8])>, serial: u32) -> std::io::Result<Vec<u8>> {
     let length = usize::try_from(size).map_err(std::io::Error::other)?;
     let sectors = u32::try_from(size / SECTOR).map_err(std::io::Error::other)?;
     let mut volume = Cursor::new(vec![0; length]);
@@ -41,10 +41,10 @@ fn format(size: u64, image: Option<&[u8]>, serial: u32) -> std::io::Result<Vec<u
         .volume_id(serial)
         .volume_label(*b"ESP        ");
     fatfs::format_volume(&mut volume, options)?;
-    if let Some(image) = image {
+    if let Some((name, image)) = image {
         let system = FileSystem::new(&mut volume, FsOptions::new())?;
         let folder = system.root_dir().create_dir("EFI")?.create_dir("BOOT")?;
-        let mut file = folder.create_file("BOOTX64.EFI")?;
+        let mut file = folder.create_file(name)?;
         file.truncate()?;
         file.write_all(image)?;
         file.flush()?;

@@ -1,32 +1,44 @@
 //! The partition table of a new disk.
 
-use super::{Extent, Geometry, write_error};
+use super::{BootImages, Extent, Geometry, write_error};
 use crate::{Error, layout::SECTOR};
 use gpt::{GptConfig, mbr::ProtectiveMBR, partition_types};
+use kiln_types::Architecture;
 use std::os::unix::fs::FileExt;
 
-/// GPT's own name for a root of this architecture lets systemd find it without fstab.
-const PARTITIONS: [(&str, partition_types::Type); 3] = [
-    ("bios", partition_types::BIOS),
-    ("esp", partition_types::EFI),
-    ("root", partition_types::LINUX_ROOT_X64),
-];
-
 /// Writes the protective MBR and both copies of the GPT.
-pub(super) fn write_gpt(file: &mut fs_err::File, geometry: &Geometry) -> Result<(), Error> {
+pub(super) fn write_gpt(
+    file: &mut fs_err::File,
+    geometry: &Geometry,
+    images: &BootImages,
+) -> Result<(), Error> {
     let table_error = |source: gpt::GptError| write_error(std::io::Error::other(source));
     let sectors = u32::try_from(geometry.size / SECTOR - 1).unwrap_or(u32::MAX);
     let protective = ProtectiveMBR::with_lb_size(sectors).overwrite_lba0(file);
     protective.map_err(|e| write_error(std::io::Error::other(e)))?;
     let config = GptConfig::new().writable(true).change_partition_count(true);
     let mut table = config.create_from_device(file, None).map_err(table_error)?;
-    let extents = [geometry.bios, geometry.esp, geometry.root];
-    for (number, ((name, kind), extent)) in (1..).zip(PARTITIONS.into_iter().zip(extents)) {
+    let bios = images.bios.is_some().then_some(("bios", partition_types::BIOS, geometry.bios));
+    let others = [
+        ("esp", partition_types::EFI, geometry.esp),
+        ("root", root_type(images.architecture), geometry.root),
+    ];
+    // Numbered from 1 on, without a gap: the crate would close one.
+    for (number, (name, kind, extent)) in (1..).zip(bios.into_iter().chain(others)) {
         let (first, length) = (extent.offset / SECTOR, extent.size / SECTOR);
         table.add_partition_at(name, number, first, length, kind, 0).map_err(table_error)?;
     }
     table.write().map_err(table_error)?;
     Ok(())
+}
+
+/// GPT's own name for a root of this architecture lets systemd find it without fstab.
+const fn root_type(architecture: Architecture) -> partition_types::Type {
+    match architecture {
+        Architecture::X86_64 => partition_types::LINUX_ROOT_X64,
+        Architecture::I386 => partition_types::LINUX_ROOT_X86,
+        Architecture::Arm64 => partition_types::LINUX_ROOT_ARM_64,
+    }
 }
 
 /// Writes an MBR with one active Linux partition. CHS fields hold their largest value, which means: use the sectors.

@@ -8,8 +8,13 @@ type Result<T = ()> = anyhow::Result<T>;
 
 const FSCK_FAT: &str = "/usr/sbin/fsck.fat";
 
-fn images() -> BootImages {
-    BootImages { boot: vec![1; 512], core: vec![2; 30_000], efi: Some(b"MZ efi".to_vec()) }
+fn images(architecture: Architecture) -> BootImages {
+    let bios = (architecture != Architecture::Arm64).then(bios_images);
+    BootImages { architecture, bios, efi: Some(b"MZ efi".to_vec()) }
+}
+
+fn bios_images() -> BiosImages {
+    BiosImages { boot: vec![1; 512], core: vec![2; 30_000] }
 }
 
 #[test]
@@ -17,7 +22,7 @@ fn a_gpt_disk_passes_sfdisk() -> Result {
     let file = tempfile::NamedTempFile::new()?;
     file.as_file().set_len(256 * MIB)?;
     let geometry = Geometry::new(256 * MIB + 5, 100 * MIB)?;
-    make_bootable(file.path(), &geometry, &images(), 0xcafe_0001)?;
+    make_bootable(file.path(), &geometry, &images(Architecture::X86_64), 0xcafe_0001)?;
 
     let verify = Command::new("/usr/sbin/sfdisk").arg("--verify").arg(file.path()).output()?;
     let said = String::from_utf8(verify.stdout)? + &String::from_utf8(verify.stderr)?;
@@ -60,7 +65,7 @@ fn a_gpt_disk_passes_sfdisk() -> Result {
 fn an_mbr_disk_passes_sfdisk() -> Result {
     let file = tempfile::NamedTempFile::new()?;
     file.as_file().set_len(64 * MIB)?;
-    make_bootable_mbr(file.path(), Extent { offset: MIB, size: 63 * MIB }, &images())?;
+    make_bootable_mbr(file.path(), Extent { offset: MIB, size: 63 * MIB }, &bios_images())?;
     let dump = Command::new("/usr/sbin/sfdisk").arg("-d").arg(file.path()).output()?;
     let dump = String::from_utf8(dump.stdout)?;
     assert!(dump.contains("start=        2048, size=      129024, type=83, bootable"), "{dump}");
@@ -72,4 +77,27 @@ fn an_mbr_disk_passes_sfdisk() -> Result {
 fn small_disks_are_refused() {
     let result = Geometry::new(100 * MIB, 512 * MIB);
     assert!(matches!(result, Err(Error::TooSmall { needed, .. }) if needed == 577 * MIB), "{result:?}");
+}
+
+#[test]
+fn each_architecture_has_its_own_names() -> Result {
+    for (architecture, bios, root_type, file) in [
+        (Architecture::I386, true, "44479540-f297-41b2-9af7-d131d5f0458a", "EFI/BOOT/BOOTIA32.EFI"),
+        (Architecture::Arm64, false, "b921b045-1df0-41c3-af44-4c6f280d3fae", "EFI/BOOT/BOOTAA64.EFI"),
+    ] {
+        let disk = tempfile::NamedTempFile::new()?;
+        disk.as_file().set_len(256 * MIB)?;
+        make_bootable(disk.path(), &Geometry::new(256 * MIB, 0)?, &images(architecture), 1)?;
+        let layout = inspect(disk.path())?;
+        let kinds: Vec<_> = layout.partitions.iter().map(|partition| partition.kind.as_str()).collect();
+        let bios_boot = bios.then_some("21686148-6449-6e6f-744e-656564454649");
+        let expected = bios_boot.into_iter().chain(["c12a7328-f81f-11d2-ba4b-00a0c93ec93b", root_type]);
+        assert_eq!(kinds, expected.collect::<Vec<_>>(), "{architecture}");
+        let esp = &layout.partitions[kinds.len() - 2];
+        let place = Place::Fat { disk: disk.path().into(), offset: esp.offset, size: esp.size };
+        assert_eq!(place.open()?.read(file, 100)?.as_deref(), Some(&b"MZ efi"[..]));
+        let boot_code = Region::open(&disk.path().into())?.peek::<8>(0)?;
+        assert_eq!(boot_code == [1; 8], bios, "{architecture}");
+    }
+    Ok(())
 }

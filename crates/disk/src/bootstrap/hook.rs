@@ -1,7 +1,7 @@
 //! The script that mmdebstrap runs on the finished tree, inside its namespace.
 
 use super::Bootstrap;
-use crate::{Error, Geometry};
+use crate::{Error, Geometry, firmware::Firmware};
 
 /// What is new on each disk, however equal the rest is.
 pub(super) struct Identity {
@@ -39,6 +39,7 @@ fn no_random(error: getrandom::Error) -> Error {
 /// Puts this disk's values in front of the script.
 pub(super) fn script(bootstrap: &Bootstrap, geometry: &Geometry, identity: &Identity) -> String {
     let esp = format!("{:04X}-{:04X}", identity.esp >> 16, identity.esp & 0xffff);
+    let firmware = Firmware::of(bootstrap.architecture);
     let values = [
         ("root_uuid", identity.root.as_str()),
         ("hash_seed", &identity.hash_seed),
@@ -46,6 +47,10 @@ pub(super) fn script(bootstrap: &Bootstrap, geometry: &Geometry, identity: &Iden
         ("root_offset", &geometry.root.offset.to_string()),
         ("root_kib", &(geometry.root.size >> 10).to_string()),
         ("host_name", &bootstrap.hostname),
+        ("console", firmware.console),
+        ("bios", firmware.bios.unwrap_or_default()),
+        ("efi", firmware.efi),
+        ("grub_serial", if firmware.grub_serial { "yes" } else { "" }),
     ];
     // In single quotes everything is itself but the quote.
     let assignments = values.map(|(name, value)| format!("{name}='{}'\n", value.replace('\'', "'\\''")));

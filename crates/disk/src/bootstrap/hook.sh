@@ -73,34 +73,44 @@ cd /
 say "making the boot loader..."
 # update-grub may rewrite grub.cfg at any time: everything that its result loads is in the images already, and what it
 # would find out by looking at devices is told here.
-mkdir -p "$root/boot/grub/i386-pc" "$root/boot/grub/x86_64-efi" "$root/etc/default/grub.d"
-cat >"$root/etc/default/grub" <<END
+mkdir -p "$root/boot/grub/$efi" "$root/etc/default/grub.d"
+{
+    cat <<END
 GRUB_DEFAULT=0
 GRUB_TIMEOUT=0
 GRUB_DISTRIBUTOR=Debian
 GRUB_CMDLINE_LINUX_DEFAULT=""
-GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"
-GRUB_TERMINAL="console serial"
-GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
-GRUB_DISABLE_OS_PROBER=true
+GRUB_CMDLINE_LINUX="console=tty0 console=$console"
 END
+    if [ -n "$grub_serial" ]; then
+        echo 'GRUB_TERMINAL="console serial"'
+        echo 'GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"'
+    fi
+    echo 'GRUB_DISABLE_OS_PROBER=true'
+} >"$root/etc/default/grub"
 cat >"$root/etc/default/grub.d/root.cfg" <<END
 # The root by its UUID, also where no /dev/disk/by-uuid can be looked at.
 GRUB_DISABLE_LINUX_UUID=true
 GRUB_DEVICE="UUID=$root_uuid"
 END
-cat >"$root/boot/grub/grub.cfg" <<END
-set timeout=0
+{
+    echo 'set timeout=0'
+    if [ -n "$grub_serial" ]; then
+        cat <<END
 if serial --unit=0 --speed=115200; then
     terminal_input console serial
     terminal_output console serial
 fi
+END
+    fi
+    cat <<END
 search --no-floppy --fs-uuid --set=root $root_uuid
 menuentry 'Debian GNU/Linux' {
-    linux /vmlinuz root=UUID=$root_uuid ro console=tty0 console=ttyS0,115200
+    linux /vmlinuz root=UUID=$root_uuid ro console=tty0 console=$console
     initrd /initrd.img
 }
 END
+} >"$root/boot/grub/grub.cfg"
 cat >"$root/boot/grub/load.cfg" <<END
 search.fs_uuid $root_uuid root
 set prefix=(\$root)/boot/grub
@@ -117,9 +127,12 @@ mkimage() {
     chroot "$root" grub-mkimage -O "$format" -c /boot/grub/load.cfg -p /boot/grub \
         -o "/boot/grub/$format/$output" $modules
 }
-mkimage i386-pc core.img "biosdisk"
-mkimage x86_64-efi core.efi "efi_gop efi_uga efifwsetup"
-cp "$root/usr/lib/grub/i386-pc/boot.img" "$root/boot/grub/i386-pc/boot.img"
+if [ -n "$bios" ]; then
+    mkdir -p "$root/boot/grub/$bios"
+    mkimage "$bios" core.img "biosdisk"
+    cp "$root/usr/lib/grub/$bios/boot.img" "$root/boot/grub/$bios/boot.img"
+fi
+mkimage "$efi" core.efi "efi_gop efi_uga efifwsetup"
 
 say "tidying up..."
 # What mmdebstrap put there for its own time; it looks before it takes anything back.

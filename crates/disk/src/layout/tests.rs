@@ -11,7 +11,8 @@ use std::{
 type Result<T = ()> = anyhow::Result<T>;
 
 fn disk(script: &str) -> Result<tempfile::NamedTempFile> {
-    let file = tempfile::NamedTempFile::new()?;
+    // A name that ends in a digit would have sfdisk put a `p` behind it.
+    let file = tempfile::NamedTempFile::with_suffix(".raw-")?;
     file.as_file().set_len(64 << 20)?;
     let mut sfdisk = Command::new("/usr/sbin/sfdisk");
     sfdisk.arg("-q").arg(file.path()).stdin(Stdio::piped());

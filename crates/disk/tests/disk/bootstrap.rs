@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use kiln_disk::{Bootstrap, Error, build};
-use kiln_types::ByteSize;
+use kiln_types::{Architecture, ByteSize};
 use std::sync::atomic::AtomicBool;
 
 fn bootstrap(disk_size: ByteSize) -> Bootstrap {
     Bootstrap {
+        architecture: Architecture::X86_64,
         suite: "bookworm".to_owned(),
         // Nothing listens on this port.
         mirror: Some("http://127.0.0.1:1/debian".to_owned()),
