@@ -21,6 +21,7 @@ pub mod provisioner;
 mod qemu;
 mod qmp;
 mod running;
+pub mod seed;
 mod supervisor;
 mod tpm;
 mod warm;

@@ -10,6 +10,7 @@ mod channel;
 mod connect;
 mod error;
 mod exec;
+pub mod fast_boot;
 mod keys;
 mod root;
 #[cfg(test)]

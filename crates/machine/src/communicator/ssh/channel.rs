@@ -3,10 +3,10 @@
 use super::{SshError, connect::Client};
 use kiln_agent::ExitStatus;
 use russh::{
-    Channel, ChannelMsg, Sig,
+    Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig,
     client::{Handle, Msg},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// What a program may say in an error.
@@ -18,11 +18,22 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(1);
 /// How long a broken connection takes to be known as such.
 const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 
-/// A channel of its own for one program.
+/// A channel of its own for one program. Dropped, it is closed: the program's input ends then, and with it the program.
 pub(super) struct Program<'a> {
     handle: &'a Handle<Client>,
-    channel: Channel<Msg>,
+    from: ChannelReadHalf,
+    to: Arc<ChannelWriteHalf<Msg>>,
     status: Option<ExitStatus>,
+}
+
+impl Drop for Program<'_> {
+    fn drop(&mut self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let to = Arc::clone(&self.to);
+            // A connection that is gone has closed it.
+            runtime.spawn(async move { drop(to.close().await) });
+        }
+    }
 }
 
 /// What comes from a program.
@@ -39,9 +50,12 @@ impl<'a> Program<'a> {
         command: &str,
         doing: &str,
     ) -> Result<Self, SshError> {
-        let channel = open(handle, doing).await?;
-        channel.exec(false, command).await.map_err(|error| lost(doing, error))?;
-        Ok(Self { handle, channel, status: None })
+        Ok(Self::of(handle, run(handle, command, doing).await?))
+    }
+
+    fn of(handle: &'a Handle<Client>, channel: Channel<Msg>) -> Self {
+        let (from, to) = channel.split();
+        Self { handle, from, to: Arc::new(to), status: None }
     }
 
     /// The same at a terminal.
@@ -57,22 +71,22 @@ impl<'a> Program<'a> {
         let asked = channel.request_pty(false, kind, columns, rows, 0, 0, &[]).await;
         asked.map_err(|error| lost(doing, error))?;
         channel.exec(false, command).await.map_err(|error| lost(doing, error))?;
-        Ok(Self { handle, channel, status: None })
+        Ok(Self::of(handle, channel))
     }
 
     /// Gives it bytes on its standard input.
     pub(super) async fn write(&self, bytes: impl Into<bytes::Bytes>, doing: &str) -> Result<(), SshError> {
-        self.channel.data_bytes(bytes).await.map_err(|error| lost(doing, error))
+        self.to.data_bytes(bytes).await.map_err(|error| lost(doing, error))
     }
 
     /// Ends its standard input.
     pub(super) async fn end_input(&self, doing: &str) -> Result<(), SshError> {
-        self.channel.eof().await.map_err(|error| lost(doing, error))
+        self.to.eof().await.map_err(|error| lost(doing, error))
     }
 
     /// Changes the size of its terminal.
     pub(super) async fn resize(&self, size: kiln_agent::TerminalSize, doing: &str) -> Result<(), SshError> {
-        let changed = self.channel.window_change(u32::from(size.columns), u32::from(size.rows), 0, 0);
+        let changed = self.to.window_change(u32::from(size.columns), u32::from(size.rows), 0, 0);
         changed.await.map_err(|error| lost(doing, error))
     }
 
@@ -80,8 +94,8 @@ impl<'a> Program<'a> {
     pub(super) async fn next(&mut self, doing: &str) -> Result<Said, SshError> {
         loop {
             let message = match self.status {
-                None => self.channel.wait().await,
-                Some(_) => timeout(DRAINED_WITHIN, self.channel.wait()).await.unwrap_or(None),
+                None => self.from.wait().await,
+                Some(_) => timeout(DRAINED_WITHIN, self.from.wait()).await.unwrap_or(None),
             };
             match (message, self.status) {
                 (Some(ChannelMsg::Data { data }), _) => return Ok(Said::Out(data)),
@@ -122,11 +136,6 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// Turns the channel into a stream of bytes, both ways.
-    pub(super) fn into_stream(self) -> russh::ChannelStream<Msg> {
-        self.channel.into_stream()
-    }
-
     /// Says why a channel ended without a word of how its program did.
     async fn gone(&self, doing: &str) -> SshError {
         let closed = async {
@@ -159,6 +168,17 @@ impl Output {
             said => said.to_owned(),
         }
     }
+}
+
+/// Has the guest's shell run a command.
+pub(super) async fn run(
+    handle: &Handle<Client>,
+    command: &str,
+    doing: &str,
+) -> Result<Channel<Msg>, SshError> {
+    let channel = open(handle, doing).await?;
+    channel.exec(false, command).await.map_err(|error| lost(doing, error))?;
+    Ok(channel)
 }
 
 async fn open(handle: &Handle<Client>, doing: &str) -> Result<Channel<Msg>, SshError> {

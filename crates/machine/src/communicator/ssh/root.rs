@@ -5,10 +5,13 @@
 
 use super::{
     Credential, Password, SshError, Target,
-    channel::{Output, Program},
+    channel::{self, Output, Program, lost},
     connect::Client,
 };
-use russh::client::Handle;
+use russh::{
+    ChannelStream,
+    client::{Handle, Msg},
+};
 
 /// Reads one line byte by byte, so that what follows it is there for the program, and runs it.
 pub(super) const SHELL: &str = r#"sh -c 'IFS= read -r line; eval "$line"'"#;
@@ -72,10 +75,26 @@ impl LoggedInAs {
         doing: &str,
     ) -> Result<Program<'a>, SshError> {
         let program = Program::start(handle, &self.command(SHELL), doing).await?;
+        program.write(self.typed(script), doing).await?;
+        Ok(program)
+    }
+
+    /// The same, as a stream of bytes both ways.
+    pub(super) async fn stream(
+        &self,
+        handle: &Handle<Client>,
+        script: &str,
+        doing: &str,
+    ) -> Result<ChannelStream<Msg>, SshError> {
+        let channel = channel::run(handle, &self.command(SHELL), doing).await?;
+        channel.data_bytes(self.typed(script)).await.map_err(|error| lost(doing, error))?;
+        Ok(channel.into_stream())
+    }
+
+    fn typed(&self, script: &str) -> Vec<u8> {
         let mut typed = self.typed_first();
         typed.extend_from_slice(line(script).as_bytes());
-        program.write(typed, doing).await?;
-        Ok(program)
+        typed
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     OpenSsh,
     /// It has no SFTP.
     Dropbear,
+    /// OpenSSH's, which asks for passwords by PAM alone.
+    Asking,
 }
 
 /// A server on loopback. Only root can make one. It takes one connection after the other, each by a process of its own.
@@ -152,7 +154,7 @@ fn fill(folder: &Path, host_key: &KeyPair, user_key: &KeyPair) {
         .output();
     assert!(dropbear.unwrap().status.success(), "dropbearconvert (package dropbear-bin)");
     let config = format!(
-        "HostKey {0}/host_key\nUsePAM no\nStrictModes no\nPasswordAuthentication yes\nPermitRootLogin prohibit-password\n\
+        "HostKey {0}/host_key\nUsePAM no\nStrictModes no\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n\
          PidFile none\nLogLevel ERROR\n",
         folder.display()
     );
@@ -184,12 +186,30 @@ fn serve(kind: Kind, folder: &Path, namespace: &str, stream: TcpStream) {
     let mut command = Command::new("nsenter");
     command.arg(format!("--mount={namespace}"));
     match kind {
-        Kind::OpenSsh => command.args(["/usr/sbin/sshd", "-i", "-f"]).arg(folder.join("sshd_config")),
-        Kind::Dropbear => command.args(["dropbear", "-i", "-E", "-r"]).arg(folder.join("dropbear_key")),
+        Kind::OpenSsh | Kind::Asking => {
+            command.args(["/usr/sbin/sshd", "-i", "-f"]).arg(folder.join("sshd_config"))
+        }
+        Kind::Dropbear => command.args(["dropbear", "-i", "-r"]).arg(folder.join("dropbear_key")),
     };
+    if kind == Kind::Asking {
+        command.args([
+            "-o",
+            "UsePAM=yes",
+            "-o",
+            "KbdInteractiveAuthentication=yes",
+            "-o",
+            "PasswordAuthentication=no",
+        ]);
+    }
+    let end = stream.try_clone().unwrap();
     let (out, errors) = (OwnedFd::from(stream.try_clone().unwrap()), folder.join("errors"));
     let errors = fs_err::OpenOptions::new().create(true).append(true).open(errors).unwrap();
     command.stdin(OwnedFd::from(stream)).stdout(out).stderr(errors.into_parts().0);
     let mut child = command.spawn().expect("nsenter (package util-linux)");
-    std::thread::spawn(move || child.wait());
+    drop(command);
+    std::thread::spawn(move || {
+        child.wait().unwrap();
+        // The other end may have been first.
+        end.shutdown(Shutdown::Both).ok();
+    });
 }

@@ -62,6 +62,19 @@ async fn a_password_lets_in_and_serves_sudo() {
 }
 
 #[tokio::test]
+async fn a_password_answers_a_server_that_asks() {
+    let server = Server::start(Kind::Asking);
+    let with = |word: &str| {
+        let password = Credential::Password(Password(word.to_owned()));
+        Target { credentials: vec![password], ..server.target("asked") }
+    };
+    let mut session = server.connect(&with(PASSWORD)).await.unwrap();
+    assert_eq!(out(&mut session, &sh("id -u")).await, "0\n");
+    let error = refused(&server, &with("wrong")).await;
+    assert!(error.last.unwrap().to_string().ends_with("it accepts: keyboard-interactive, publickey"));
+}
+
+#[tokio::test]
 async fn programs_run_as_users_and_groups_of_the_guest() {
     let server = Server::start(Kind::OpenSsh);
     let mut session = server.session("app").await;
@@ -343,7 +356,7 @@ async fn a_person_gets_a_terminal() {
         };
         let (ended, seen) = tokio::join!(session.shell(&exec, input, output, sizes), person);
         assert_eq!(ended.unwrap(), ExitStatus::Exited(7), "{seen}");
-        assert!(seen.contains("\n0\r\n") && !seen.contains(PASSWORD), "{seen}");
+        assert!(seen.contains("0\r\na from the step") && !seen.contains(PASSWORD), "{seen}");
         assert!(!server.run("kiln/shell").exists());
     }
 }

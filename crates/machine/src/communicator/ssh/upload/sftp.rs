@@ -31,9 +31,9 @@ pub(in crate::communicator::ssh) enum Sftp {
 
 /// Starts the guest's server.
 pub(in crate::communicator::ssh) async fn start(session: &SshSession) -> Option<SftpSession> {
-    let program = session.start(START, "starting SFTP").await.ok()?;
+    let stream = session.who.stream(&session.handle, START, "starting SFTP").await.ok()?;
     let config = Config { request_timeout_secs: ANSWER_WITHIN_SECONDS, ..Config::default() };
-    SftpSession::new_with_config(program.into_stream(), config).await.ok()
+    SftpSession::new_with_config(stream, config).await.ok()
 }
 
 /// Puts everything there. Returns the commands for what SFTP cannot do: to replace what is in a place, and to give a link
