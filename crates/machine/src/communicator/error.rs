@@ -13,6 +13,14 @@ pub enum CommunicatorError {
     /// Over SSH.
     #[error(transparent)]
     Ssh(#[from] SshError),
+    /// A program of the guest's failed that does a part of a step.
+    #[error("the guest failed while {doing}: {message}")]
+    Guest {
+        /// What was being done.
+        doing: String,
+        /// The guest's own words.
+        message: String,
+    },
     /// A file of the host that a step names could not be read or written.
     #[error("cannot transfer {}", path.display())]
     Host {
@@ -55,7 +63,7 @@ impl CommunicatorError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Ssh(error) => error.hint(),
-            Self::Agent(_) | Self::Host { .. } => None,
+            Self::Agent(_) | Self::Guest { .. } | Self::Host { .. } => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Why a step failed, in words for the person who wrote it.
 
 use crate::communicator::{CommunicatorError, agent::ExitStatus};
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, io, path::PathBuf, time::Duration};
 
 /// Why a step did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,45 @@ pub enum StepError {
         /// Why not.
         source: CommunicatorError,
     },
+    /// It needs a guest that boots by itself.
+    #[error("step {name:?} needs a guest that boots: the agent's stands still between steps")]
+    NeedsSsh {
+        /// The step.
+        name: String,
+    },
+    /// A program of this host is missing.
+    #[error("step {name:?} needs {program}, which was not found")]
+    NoProgram {
+        /// The step.
+        name: String,
+        /// The program.
+        program: &'static str,
+        /// The Debian package that holds it.
+        package: &'static str,
+    },
+    /// A file of this host could not be read or written.
+    #[error("step {name:?} cannot write {}", path.display())]
+    Host {
+        /// The step.
+        name: String,
+        /// The host's file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl StepError {
+    /// Returns what to type next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Communicator { source, .. } => source.hint(),
+            Self::NeedsSsh { .. } => Some("[communicator] type = \"ssh\"   # in the template".to_owned()),
+            Self::NoProgram { package, .. } => Some(format!("apt-get install {package}")),
+            Self::Failed(_) | Self::Host { .. } => None,
+        }
+    }
 }
 
 /// A step that ran and failed.

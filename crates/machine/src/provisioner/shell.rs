@@ -3,10 +3,12 @@
 //! ```text
 //! /run/kiln/<script>   what runs: mode 0700, owned by the step's user
 //! /run/kiln/line       the number of the element that runs now, written by marks in the script
+//! /run/secrets/<name>  sensitive values, mode 0400, owned by the step's user, in memory that is never swapped out
 //! ```
-//! Both lie in the tmpfs that the agent takes away at the end of the step.
+//! All of it is taken away when the step ends, by [`Session::end_step`].
 
 mod script;
+mod secrets;
 
 use super::{Cause, StepError, StepFailed, Stream, lines::Lines};
 use crate::communicator::{
@@ -23,6 +25,12 @@ use std::{
 /// Where scripts lie in the guest while they run.
 const FOLDER: &str = "/run/kiln";
 const LINE_FILE: &str = "/run/kiln/line";
+
+/// How long a guest may be away that a step disconnected, unless the step has a timeout.
+const BACK_WITHIN: Duration = Duration::from_secs(600);
+
+/// How long a connection has to show that it lives.
+const ALIVE_WITHIN: Duration = Duration::from_secs(20);
 
 /// What runs a script unless the step says otherwise.
 const INTERPRETER: [&str; 2] = ["/bin/sh", "-e"];
@@ -47,6 +55,10 @@ pub struct ShellStep {
     pub timeout: Option<Duration>,
     /// Exit codes that count as success; empty is 0 alone.
     pub valid_exit_codes: Vec<u8>,
+    /// Whether the connection may end with it, as when it restarts the network or the guest: it is made anew then.
+    pub expect_disconnect: bool,
+    /// Names and values that it finds as files below `/run/secrets`.
+    pub secrets: Vec<(String, String)>,
 }
 
 impl fmt::Debug for ShellStep {
@@ -103,7 +115,23 @@ impl ShellStep {
         session: &mut Session,
         on_line: impl FnMut(Stream, &str) + Send,
     ) -> Result<(), StepError> {
+        let ran = self.run_scripts(session, on_line).await;
+        let gone = matches!(&ran, Err(StepError::Communicator { source, .. }) if source.is_disconnected());
+        if !self.expect_disconnect || !(gone || ran.is_ok()) {
+            return ran;
+        }
+        let failed = |source| StepError::Communicator { name: self.name.clone(), source };
+        comes_back(session, self.timeout.unwrap_or(BACK_WITHIN)).await.map_err(failed)
+    }
+
+    async fn run_scripts(
+        &self,
+        session: &mut Session,
+        on_line: impl FnMut(Stream, &str) + Send,
+    ) -> Result<(), StepError> {
         let mut lines = Lines::new(on_line);
+        let failed = |source| StepError::Communicator { name: self.name.clone(), source };
+        secrets::put(session, &self.secrets, self.user.as_deref()).await.map_err(failed)?;
         let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         match &self.source {
             ShellSource::Inline(elements) => {
@@ -173,10 +201,11 @@ impl ShellStep {
         let bytes = fs_err::read(script).map_err(host)?;
         let name = script.file_name().unwrap_or(script.as_os_str()).to_string_lossy();
         let path = format!("{FOLDER}/{name}");
-        let by_itself = bytes.starts_with(b"#!") && self.interpreter() == INTERPRETER;
+        let named = Some(&bytes).filter(|_| self.interpreter() == INTERPRETER);
+        let interpreter =
+            named.and_then(|bytes| interpreter_line(bytes)).unwrap_or_else(|| self.interpreter());
         self.put(session, &path, bytes, 0o700).await?;
-        let argv =
-            if by_itself { vec![path] } else { self.interpreter().into_iter().chain([path]).collect() };
+        let argv = interpreter.into_iter().chain([path]).collect();
         let cause = self.exec(session, argv, deadline, lines).await?;
         Ok(cause.map(|cause| Failing { line: None, cause }))
     }
@@ -236,6 +265,27 @@ impl ShellStep {
         let (content, owner) = (UploadContent::Bytes(bytes), self.user.clone());
         session.upload(&Upload { content, destination: path.to_owned(), mode: Some(mode), owner }).await
     }
+}
+
+/// Reads the `#!` line as the kernel does: a program, and all the rest as one argument. The script is not run by itself:
+/// many guests mount `/run` so that nothing there can be.
+fn interpreter_line(script: &[u8]) -> Option<Vec<String>> {
+    let line = script.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let line = std::str::from_utf8(line).ok()?.trim();
+    let (program, argument) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+    let words = [program, argument.trim()].into_iter().filter(|word| !word.is_empty());
+    Some(words.map(str::to_owned).collect()).filter(|words: &Vec<String>| !words.is_empty())
+}
+
+/// Makes sure of a connection that may have ended.
+async fn comes_back(session: &mut Session, within: Duration) -> Result<(), CommunicatorError> {
+    let Session::Ssh(ssh) = session else { return Ok(()) };
+    // What was to end it may have come in the last moment.
+    let dead = tokio::time::timeout(ALIVE_WITHIN, ssh.end_step()).await;
+    if matches!(dead, Ok(Ok(()))) {
+        return Ok(());
+    }
+    Ok(ssh.reconnect(within, |_| {}).await?)
 }
 
 /// Reads which element the script had reached. The step may have destroyed the file: then it is not known.

@@ -23,10 +23,11 @@ pub(super) fn at_terminal(exec: &Exec) -> String {
     format!("rm -f -- \"$0\"\nstty echo\n{}{PREPARE}exec \"$@\"\n", variables(exec))
 }
 
-/// Kills what the programs of a step left running, and takes away what lay there for it.
+/// Kills what the programs of a step left running, and takes away what lay there for it, secrets first of all.
 pub(super) const END_STEP: &str = r#"
 [ -e /run/kiln/groups ] && while read -r group; do kill -KILL "-$group" 2>/dev/null; done </run/kiln/groups
 rm -rf /run/kiln
+if grep -q ' /run/secrets ' /proc/mounts; then umount -l /run/secrets && rmdir /run/secrets; fi
 "#;
 
 fn variables(exec: &Exec) -> String {
