@@ -36,7 +36,7 @@ const fn package(
 }
 
 /// Every package, in the order in which they are shown.
-pub(crate) const PACKAGES: [Package; 31] = [
+pub(crate) const PACKAGES: [Package; 32] = [
     package("qemu-system-x86", &["qemu-system-x86_64"], "runs the machines of builds", NeededBy::Everyone),
     package(
         "qemu-utils",
@@ -80,6 +80,7 @@ pub(crate) const PACKAGES: [Package; 31] = [
     package("genisoimage", &["isoinfo"], "judges CDs in tests", NeededBy::Tests),
     package("xorriso", &["xorriso"], "judges CDs in tests", NeededBy::Tests),
     package("cpio", &["cpio"], "judges initramfs archives in tests", NeededBy::Tests),
+    package("lz4", &["lz4"], "unpacks kernels in tests", NeededBy::Tests),
     package("zstd", &["zstd"], "judges the store's packs in tests", NeededBy::Tests),
     package("xz-utils", &["xz"], "packs initramfs archives in tests", NeededBy::Tests),
     package("xfsprogs", &["mkfs.xfs", "xfs_repair"], "makes and judges XFS in tests", NeededBy::Tests),

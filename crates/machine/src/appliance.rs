@@ -1,6 +1,7 @@
 //! The small system that the agent runs in: a kernel, this initramfs, the agent as `/init`.
 
 mod initramfs;
+pub(crate) mod kernel_image;
 
 pub use initramfs::{ModuleFile, agent_program, initramfs};
 

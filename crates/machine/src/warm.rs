@@ -13,6 +13,7 @@
 //! Under KVM that nobody has tried on this host yet, the same start is the test: an agent that does not answer within
 //! seconds is not going to, and TCG takes over. See [`KvmProbe`](crate::KvmProbe).
 
+mod kernel;
 mod key;
 mod migrate;
 pub(crate) mod plug;
@@ -135,13 +136,15 @@ impl Starter<'_> {
 
     /// Boots the machine as it is to be.
     async fn boot(self, how: Start) -> Result<Appliance, Error> {
-        let running = self.launch(Launch::Whole).await?;
+        let running = launch(self.qemu, self.supervisor, self.config, Launch::Whole).await?;
         let (running, session) = greet(running, self.within).await?;
         Ok(Appliance { running, session, how })
     }
 
     async fn restore(self, saved: &states::Saved) -> Result<(Running, AgentSession), Error> {
-        let running = self.launch(Launch::Restored).await?;
+        let placeholder = if saved.unpacked { Some(kernel::placeholder(self.config)?) } else { None };
+        let config = kernel::instead(self.config, placeholder.as_ref());
+        let running = launch(self.qemu, self.supervisor, &config, Launch::Restored).await?;
         let restored = alive(&running, migrate::restore(running.qmp(), &saved.memory)).await;
         match restored {
             Ok(()) => greet(running, RESTORED_WITHIN.min(self.within)).await,
@@ -158,7 +161,9 @@ impl Starter<'_> {
         key: &Key,
         why: Option<String>,
     ) -> Result<Appliance, Error> {
-        let running = self.launch(Launch::WithoutDisks).await?;
+        let unpacked = kernel::unpacked(self.config).await;
+        let config = kernel::instead(self.config, unpacked.as_ref());
+        let running = launch(self.qemu, self.supervisor, &config, Launch::WithoutDisks).await?;
         let (running, session) = greet(running, self.within).await?;
         if !session.guest().hot_plug {
             running.kill().await;
@@ -169,7 +174,7 @@ impl Starter<'_> {
         let saved = alive(&running, migrate::save(running.qmp(), states)).await;
         let why = match saved {
             Ok(staged) => {
-                staged.publish(states, key);
+                staged.publish(states, key, unpacked.is_some());
                 why
             }
             Err(Error::Died(death)) => return Err(death.into()),
@@ -178,10 +183,6 @@ impl Starter<'_> {
         alive(&running, migrate::go_on(running.qmp())).await?;
         plug::disks(&running, self.config).await?;
         Ok(Appliance { running, session, how: why.map_or(Start::Cold, Start::ColdAfter) })
-    }
-
-    async fn launch(self, launch_as: Launch) -> Result<Running, Error> {
-        launch(self.qemu, self.supervisor, self.config, launch_as).await
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <states>/<key>/memory        QEMU's own format; sparse; 0600, for it holds a guest's memory
-//!               /state.json    {"size", "modified"} of it, or {"refused": why} where this machine cannot be saved
+//!               /state.json    {"size", "modified", "unpacked"} of it, or {"refused": why} where this machine cannot be saved
 //!         /.staging-…          what a killed run leaves behind
 //! ```
 //! A state is written beside its place, synced, and renamed whole. It is found to be whole by its size and time, locked
@@ -47,6 +47,8 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct Saved {
     pub(super) memory: PathBuf,
+    /// It was booted from an unpacked kernel.
+    pub(super) unpacked: bool,
     /// Shared with those who read it; whoever deletes it wants it alone.
     _lock: fs_err::File,
 }
@@ -139,12 +141,12 @@ impl Staged {
 
     /// Puts the state in its place, in the background: a disk takes longer to keep it than QEMU took to write it. Where that
     /// fails, the next start is cold, too.
-    pub(super) fn publish(self, states: &States, key: &Key) {
+    pub(super) fn publish(self, states: &States, key: &Key, unpacked: bool) {
         let (states, place) = (states.clone(), states.place(key));
         drop(tokio::task::spawn_blocking(move || -> io::Result<()> {
             let memory = fs_err::File::open(self.memory())?;
             memory.sync_all()?;
-            let record = record(&memory.metadata()?).to_string();
+            let record = record(&memory.metadata()?, unpacked).to_string();
             fs_err::write(self.0.path().join(RECORD), record)?;
             self.rename(&place)?;
             states.prune()
@@ -173,18 +175,19 @@ fn open(place: &Path) -> io::Result<Found> {
     let memory = place.join(MEMORY);
     let lock = fs_err::File::open(&memory)?;
     lock.file().lock_shared()?;
-    if record(&lock.metadata()?) != expected {
+    let unpacked = expected.get("unpacked").and_then(Value::as_bool).unwrap_or_default();
+    if record(&lock.metadata()?, unpacked) != expected {
         drop(lock);
         remove(place);
         return Ok(Found::Unusable("the saved machine is not as it was saved".to_owned()));
     }
     note.file().set_modified(SystemTime::now())?;
-    Ok(Found::Saved(Saved { memory, _lock: lock }))
+    Ok(Found::Saved(Saved { memory, unpacked, _lock: lock }))
 }
 
 /// What a file that was cut, copied or written to differs in.
-fn record(memory: &std::fs::Metadata) -> Value {
-    json!({"size": memory.size(), "modified": [memory.mtime(), memory.mtime_nsec()]})
+fn record(memory: &std::fs::Metadata, unpacked: bool) -> Value {
+    json!({"size": memory.size(), "modified": [memory.mtime(), memory.mtime_nsec()], "unpacked": unpacked})
 }
 
 /// Deletes a state that nobody reads. It leaves its place first, so that nobody finds half of it.
