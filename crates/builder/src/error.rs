@@ -176,6 +176,15 @@ pub enum Error {
         /// The template's word for that.
         says: &'static str,
     },
+    /// A guest that is reached over SSH was to have no network.
+    #[error("machine.network = \"none\" leaves no way to reach the guest over SSH")]
+    NoNetworkForSsh,
+    /// An image does not take an SSH server of the build's own.
+    #[error(transparent)]
+    FastBoot(#[from] kiln_machine::communicator::ssh::fast_boot::FastBootError),
+    /// A seed could not be made.
+    #[error(transparent)]
+    Seed(#[from] kiln_machine::seed::SeedError),
     /// A boot command was not typed to its end.
     #[error(transparent)]
     Typing(#[from] kiln_machine::keyboard::TypingError),
@@ -214,6 +223,9 @@ pub enum Error {
         /// All of it, secrets masked.
         told: String,
     },
+    /// A step could not be run at all.
+    #[error(transparent)]
+    StepNotRun(kiln_machine::provisioner::StepError),
     /// The connection to the guest failed.
     #[error(transparent)]
     Communicator(#[from] kiln_machine::communicator::CommunicatorError),
@@ -263,7 +275,9 @@ impl Error {
                 ErrorKind::Usage
             }
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::NoKernel | Self::NewerHome { .. } => ErrorKind::Host,
+            Self::NoKernel
+            | Self::NewerHome { .. }
+            | Self::StepNotRun(kiln_machine::provisioner::StepError::NoProgram { .. }) => ErrorKind::Host,
             Self::Machine(error) if error.host_lacks() => ErrorKind::Host,
             Self::Disk(kiln_disk::Error::MissingTool { .. }) => ErrorKind::Host,
             Self::Appliance(_) => ErrorKind::Host,
@@ -283,6 +297,9 @@ impl Error {
             ),
             Self::InstallEnded { says, .. } => Some(format!("install = {{ ends_with = \"{says}\" }}")),
             Self::Typing(error) => error.hint(),
+            Self::StepNotRun(error) => error.hint(),
+            Self::NoNetworkForSsh => Some("communicator = { type = \"agent\" }".to_owned()),
+            Self::Communicator(error) => error.hint(),
             Self::Medium(error) => error.hint(),
             Self::NoTerminal => Some("skip it where nobody sits: when = \"${var.interactive}\"".to_owned()),
             Self::NoTemplate { .. } => {

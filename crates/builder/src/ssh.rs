@@ -1,9 +1,20 @@
 //! A guest that boots by itself, and is reached over SSH.
+//!
+//! ```text
+//! files       the agent puts an SSH server of the build's own into the image ─▶ kernel or boot loader ─▶ steps ─▶ off
+//!                ─▶ the agent takes it out again, sysprep
+//! cloud-init  a NoCloud seed on a CD ─▶ boot loader ─▶ steps ─▶ what cloud-init made of it is taken out ─▶ off ─▶ sysprep
+//! none        the image has an account of its own
+//! ```
+//! The guest's host key is made here and pinned; both keys live as long as the build.
 
 use crate::{
     Error, Events, Kiln, OpenPhase,
-    guest::{Guest, turned_off},
-    steps::{Machines, reboots},
+    events::Phase,
+    guest::{Guest, alive, turned_off},
+    provision::Provision,
+    step::{Surroundings, told_progress},
+    steps::{Machines, disk_variables, reboots, sysprep},
 };
 use kiln_disk::{find_kernel, find_root};
 use kiln_machine::{
@@ -11,16 +22,36 @@ use kiln_machine::{
     communicator::{
         Session,
         agent::Exec,
-        ssh::{Credential, HostKey, KeyPair, Password, Progress, SshSession, Target},
+        ssh::{
+            Credential, HostKey, KeyPair, Password, SshSession, Target,
+            fast_boot::{self, Access, FastBootError, Placed},
+        },
     },
-    config::{Boot, Interface, Medium, Network},
+    config::{Boot, Interface, Medium, MediumKind, Network},
+    seed::Seed,
     start,
 };
-use kiln_template::{Firmware, Ssh};
-use std::time::Duration;
+use kiln_template::{Firmware, Ssh, SshSetup};
+use std::{path::PathBuf, time::Duration};
 
 /// A guest stops its services first, each of which may take its time.
 const OFF_WITHIN: Duration = Duration::from_secs(180);
+
+/// What cloud-init did is undone in a second; an emulated guest takes longer.
+const SCRIPT_WITHIN: Duration = Duration::from_secs(120);
+
+/// How Kiln gets in.
+struct Entrance {
+    target: Target,
+    put: Put,
+}
+
+/// What was put into the image for that.
+enum Put {
+    Nothing,
+    Files(Placed),
+    Seed { path: PathBuf, removal: String },
+}
 
 /// How a guest starts, and what its disk is connected to.
 pub(crate) struct Start {
@@ -39,14 +70,112 @@ impl Kiln {
         phase: OpenPhase,
         events: &Events,
     ) -> Result<usize, Error> {
-        let target = own_account(ssh)?;
+        if machines.template().machine.network == kiln_template::Network::None {
+            return Err(Error::NoNetworkForSsh);
+        }
+        let entrance = self.make_entrance(machines, ssh, events).await?;
         let start_by = self.start_of(machines)?;
         events.note(&start_by.described);
-        let mut guest = self.boot_guest(machines, ssh, &target, start_by, Vec::new(), events).await?;
+        let surroundings = surroundings(machines, start_by.interface);
+        let mut guest = self.boot_guest(machines, ssh, &entrance, start_by, events).await?;
         phase.done("");
-        let ran = machines.provision(events).run(&mut guest).await?;
-        guest.close(false, events).await?;
+        let provision = Provision { surroundings: &surroundings, ..machines.provision(events) };
+        let ran = provision.run(&mut guest).await?;
+        self.leave(machines, guest, &entrance, events).await?;
         Ok(ran)
+    }
+
+    /// Makes a way into the guest, as the template says or as the image allows.
+    async fn make_entrance(
+        &self,
+        machines: &Machines<'_>,
+        ssh: &Ssh,
+        events: &Events,
+    ) -> Result<Entrance, Error> {
+        if ssh.setup == SshSetup::None {
+            return Ok(Entrance { target: own_account(ssh)?, put: Put::Nothing });
+        }
+        let (user_key, host_key) = (KeyPair::generate()?, KeyPair::generate()?);
+        let target = |port| Target {
+            port,
+            user: ssh.username.clone(),
+            credentials: vec![Credential::Key(user_key.clone())],
+            host_key: Some(host_key.host_key()),
+            keepalive: ssh.keepalive.as_duration(),
+        };
+        let authorized_key = user_key.public_line("kiln");
+        if ssh.setup != SshSetup::CloudInit {
+            let access = Access {
+                authorized_key: authorized_key.clone(),
+                host_key: host_key.clone(),
+                cloud_init: false,
+            };
+            match self.put_files(machines, &access, events).await {
+                Ok(placed) => {
+                    return Ok(Entrance { target: target(fast_boot::PORT), put: Put::Files(placed) });
+                }
+                Err(error) if ssh.setup == SshSetup::Auto && is_unfit(&error) => {
+                    events.note(format!("{error}; cloud-init lets Kiln in instead"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let seed = Seed {
+            instance_id: format!("kiln-{}", machines.loaded.now.compact()),
+            hostname: None,
+            user: ssh.username.clone(),
+            authorized_key,
+            host_key: host_key.clone(),
+        };
+        let path = machines.folder.path().join("seed.iso");
+        seed.write(&path)?;
+        Ok(Entrance { target: target(ssh.port), put: Put::Seed { path, removal: seed.removal() } })
+    }
+
+    /// Lets the agent put the files of a build's own SSH server into the image.
+    async fn put_files(
+        &self,
+        machines: &Machines<'_>,
+        access: &Access,
+        events: &Events,
+    ) -> Result<Placed, Error> {
+        let mut guest = self.open_root(machines, "prepare", true, None, events).await?;
+        let placed = match &mut guest.session {
+            Session::Agent(agent) => fast_boot::put(agent, access).await.map_err(Error::from),
+            Session::Ssh(_) => return Err(Error::NoTerminal),
+        };
+        guest.close(false, events).await?;
+        placed
+    }
+
+    /// Takes out what let Kiln in, and what belongs to this machine, and turns it off.
+    async fn leave(
+        &self,
+        machines: &Machines<'_>,
+        mut guest: Guest,
+        entrance: &Entrance,
+        events: &Events,
+    ) -> Result<(), Error> {
+        if let Put::Seed { removal, .. } = &entrance.put {
+            run_script(&mut guest, removal).await?;
+        }
+        let by_agent = find_root(&machines.base.disk).is_ok();
+        let items = &machines.template().sysprep;
+        if !by_agent && items.enabled {
+            sysprep(&mut guest, items, events).await?;
+        }
+        let phase = events.begin(Phase::Shutdown);
+        guest.close(false, events).await?;
+        phase.done("");
+        if !by_agent {
+            return Ok(());
+        }
+        // Now nothing runs that would write any of it again.
+        let mut guest = self.open_root(machines, "finish", false, None, events).await?;
+        if let (Session::Agent(agent), Put::Files(placed)) = (&mut guest.session, &entrance.put) {
+            alive(&guest.running, fast_boot::remove(agent, placed)).await?;
+        }
+        self.close_root(machines, guest, events).await
     }
 
     /// Boots the image, and logs in.
@@ -54,16 +183,18 @@ impl Kiln {
         &self,
         machines: &Machines<'_>,
         ssh: &Ssh,
-        target: &Target,
+        entrance: &Entrance,
         start_by: Start,
-        media: Vec<Medium>,
         events: &Events,
     ) -> Result<Guest, Error> {
+        let target = &entrance.target;
         let template = machines.template();
         let mut config =
             machines.hardware.config(&template.machine, start_by.boot, machines.folder.path(), "guest");
         config.disks = machines.volumes.iter().map(|volume| volume.disk(start_by.interface)).collect();
-        config.media = media;
+        if let Put::Seed { path, .. } = &entrance.put {
+            config.media = vec![Medium { path: path.clone(), kind: MediumKind::Cdrom, boots: false }];
+        }
         config.network = Network::Forwarded(vec![target.port]);
         config.tpm = machines.state.tpm();
         config.restarts = true;
@@ -73,11 +204,7 @@ impl Kiln {
         if let Some(why) = running.fallback() {
             events.warning(format!("KVM did not work ({why}); TCG runs the guest now"));
         }
-        let tell = |progress| match progress {
-            Progress::Console(line) => events.output(line),
-            Progress::Reached(reached) => events.output(format!("ssh: {reached}")),
-            Progress::Server(server) => events.output(format!("ssh: the guest runs {server}")),
-        };
+        let tell = |progress| events.output(told_progress(progress));
         let session = SshSession::wait(&running, target, ssh.timeout.as_duration(), tell).await?;
         Ok(Guest { running, session: Session::Ssh(Box::new(session)) })
     }
@@ -117,6 +244,25 @@ impl Kiln {
             described: format!("boots its kernel {} without boot loader and initrd", kernel.version()),
         })
     }
+}
+
+/// Says whether another way in may be open.
+fn is_unfit(error: &Error) -> bool {
+    matches!(error, Error::FastBoot(FastBootError::Unfit(_)) | Error::Disk(_) | Error::NoKernel)
+}
+
+/// What every step finds in a guest whose disks are connected so.
+fn surroundings(machines: &Machines<'_>, interface: Interface) -> Surroundings {
+    let mut surroundings = machines.surroundings.clone();
+    surroundings.environment = disk_variables(machines.template(), interface);
+    surroundings.environment.extend(machines.request.guest.environment());
+    surroundings
+}
+
+async fn run_script(guest: &mut Guest, script: &str) -> Result<(), Error> {
+    let exec = Exec { argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(), ..Exec::default() };
+    let Guest { running, session } = guest;
+    alive(running, session.exec(&exec, Some(SCRIPT_WITHIN), |_, _| {})).await.map(drop)
 }
 
 /// Whom to reach in an image that has an account of its own.

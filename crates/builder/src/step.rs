@@ -5,13 +5,15 @@ use crate::{
     guest::{Guest, alive},
     mask::Mask,
 };
-use kiln_machine::communicator::{
-    CommunicatorError, Session,
-    agent::{Upload, UploadContent},
+use kiln_machine::{
+    communicator::ssh::Progress,
+    provisioner::{
+        AnsibleHost, AnsibleStep, Cause, DownloadStep, FileSource, FileStep, RebootStep, ShellSource,
+        ShellStep, StepError, StepFailed,
+    },
 };
-use kiln_machine::provisioner::{Cause, FileSource, FileStep, ShellSource, ShellStep, StepError, StepFailed};
 use kiln_template::{Content, Provisioner, ShellCode, Step};
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, path::PathBuf, time::Duration};
 
 /// What every step of a build finds, beside what it brings.
 #[derive(Clone, Default)]
@@ -20,6 +22,10 @@ pub(crate) struct Surroundings {
     pub(crate) environment: Vec<(String, String)>,
     /// The values of sensitive variables, for steps that want them as files.
     pub(crate) secrets: BTreeMap<String, String>,
+    /// Folders of this host where programs are looked for.
+    pub(crate) programs: Vec<PathBuf>,
+    /// The build's folder, which only its owner can read.
+    pub(crate) folder: PathBuf,
 }
 
 impl Surroundings {
@@ -35,30 +41,6 @@ impl Surroundings {
     }
 }
 
-impl Surroundings {
-    /// Puts the secrets that a step asks for where it finds them: in a tmpfs, readable by its user alone.
-    async fn put_secrets(
-        &self,
-        session: &mut Session,
-        shell: &kiln_template::ShellStep,
-    ) -> Result<(), CommunicatorError> {
-        for name in &shell.secrets {
-            let value = self.secrets.get(name).cloned().unwrap_or_default();
-            let upload = Upload {
-                content: UploadContent::Bytes(value.into_bytes()),
-                destination: format!("{SECRETS}/{name}"),
-                mode: Some(0o400),
-                owner: shell.user.clone(),
-            };
-            session.upload(&upload).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Where a step finds the secrets that it asks for.
-const SECRETS: &str = "/run/secrets";
-
 /// Runs a step once.
 pub(crate) async fn run(
     guest: &mut Guest,
@@ -73,13 +55,30 @@ pub(crate) async fn run(
     let work = async {
         match step {
             Step::Shell(shell) => {
-                let cannot = |source| StepError::Communicator { name: name.clone(), source };
-                surroundings.put_secrets(session, shell).await.map_err(cannot)?;
                 let step = shell_step(name, shell, timeout, surroundings);
                 step.run(session, |_, line| events.output(mask.apply(line))).await
             }
             Step::File(file) => file_step(name, file).run(session).await,
-            Step::Download(_) | Step::Reboot(_) | Step::Ansible(_) | Step::Breakpoint(_) => Ok(()),
+            Step::Download(download) => {
+                let (name, source) = (name.clone(), download.source.clone());
+                DownloadStep { name, source, target: download.target() }.run(session).await
+            }
+            Step::Reboot(reboot) => {
+                let step = RebootStep {
+                    name: name.clone(),
+                    command: reboot.command.as_ref().map(|command| command.expose().to_owned()),
+                    timeout: reboot.timeout.as_duration(),
+                };
+                let tell = |progress| events.output(told_progress(progress));
+                step.run(session, |_, line| events.output(mask.apply(line)), tell).await
+            }
+            Step::Ansible(ansible) => {
+                let host = AnsibleHost { programs: &surroundings.programs, folder: &surroundings.folder };
+                let step = ansible_step(name, ansible);
+                step.run(session, host, |_, line| events.output(mask.apply(line))).await
+            }
+            // Who runs the steps stops there.
+            Step::Breakpoint(_) => Ok(()),
         }
     };
     let result = alive(running, async {
@@ -89,6 +88,7 @@ pub(crate) async fn run(
             Ok(Ok(())) => Ok(()),
             Ok(Err(StepError::Failed(failed))) => Err(Error::StepFailed { told: told(&failed, step, mask) }),
             Ok(Err(StepError::Communicator { source, .. })) => Err(source.into()),
+            Ok(Err(error)) => Err(Error::StepNotRun(error)),
             Err(_elapsed) => Err(Error::StepFailed { told: not_done(timeout.unwrap_or_default()) }),
         }
     });
@@ -120,6 +120,35 @@ fn shell_step(
         user: shell.user.clone(),
         timeout,
         valid_exit_codes: shell.valid_exit_codes.iter().copied().collect(),
+        expect_disconnect: shell.expect_disconnect,
+        secrets: shell
+            .secrets
+            .iter()
+            .map(|name| (name.clone(), surroundings.secrets.get(name).cloned().unwrap_or_default()))
+            .collect(),
+    }
+}
+
+fn ansible_step(name: &str, ansible: &kiln_template::AnsibleStep) -> AnsibleStep {
+    let exposed = |(key, text): (&String, &kiln_template::Text)| (key.clone(), text.expose().to_owned());
+    AnsibleStep {
+        name: name.to_owned(),
+        playbook: ansible.playbook.path.clone(),
+        extra_arguments: ansible.extra_arguments.iter().map(|text| text.expose().to_owned()).collect(),
+        extra_vars: ansible.extra_vars.iter().map(exposed).collect(),
+        groups: ansible.groups.clone(),
+        galaxy_file: ansible.galaxy_file.as_ref().map(|file| file.path.clone()),
+        user: ansible.user.clone(),
+        environment: ansible.environment.iter().map(exposed).collect(),
+    }
+}
+
+/// Says how far a guest is that is waited for.
+pub(crate) fn told_progress(progress: Progress) -> String {
+    match progress {
+        Progress::Console(line) => line,
+        Progress::Reached(reached) => format!("ssh: {reached}"),
+        Progress::Server(server) => format!("ssh: the guest runs {server}"),
     }
 }
 

@@ -23,8 +23,9 @@ use crate::{
     volumes::{self, Volume},
 };
 use kiln_disk::find_root;
-use kiln_machine::{Qemu, Start, appliance};
+use kiln_machine::{Qemu, Start, appliance, config::Interface};
 use kiln_template::{Communicator, Source, Step, Sysprep, SysprepItem, Template};
+use std::path::{Path, PathBuf};
 
 /// What the steps left behind.
 #[derive(Debug)]
@@ -111,7 +112,7 @@ impl Kiln {
             events.note(note);
         }
         let mask = Mask::new(template.secrets().chain(request.guest.secrets()));
-        let surroundings = surroundings(template);
+        let surroundings = surroundings(template, &self.programs, folder.path());
         let machines =
             Machines { base, loaded, request, folder, hardware, volumes, state, mask, surroundings };
         let ran = match &template.communicator {
@@ -204,18 +205,30 @@ fn needs_machine(template: &Template, base: &Base) -> bool {
 }
 
 /// What every step finds: where the disks are, and the values of sensitive variables.
-fn surroundings(template: &Template) -> Surroundings {
-    let disks = template.machine.disks.iter().enumerate();
-    // virtio-blk names disks in the order of their places on the bus, which is that of the template.
-    let environment = disks.map(|(index, disk)| {
-        let letter = char::from(b'b'.saturating_add(u8::try_from(index).unwrap_or(u8::MAX)));
-        (format!("KILN_DISK_{}", disk.name.to_uppercase().replace('-', "_")), format!("/dev/vd{letter}"))
-    });
+fn surroundings(template: &Template, programs: &[PathBuf], folder: &Path) -> Surroundings {
     let secrets = template.variables.iter().filter(|variable| variable.sensitive);
     Surroundings {
-        environment: environment.collect(),
+        environment: disk_variables(template, Interface::VirtioBlk),
         secrets: secrets.map(|secret| (secret.name.clone(), secret.value.expose().to_owned())).collect(),
+        programs: programs.to_owned(),
+        folder: folder.to_owned(),
     }
+}
+
+/// Tells steps where the template's disks are: `KILN_DISK_DATA=/dev/vdb`. Drivers name disks in the order of their places on
+/// the bus, which is that of the template.
+pub(crate) fn disk_variables(template: &Template, interface: Interface) -> Vec<(String, String)> {
+    let disks = template.machine.disks.iter().zip(1_u8..);
+    let variables = disks.map(|(disk, place)| {
+        let letter = char::from(b'a'.saturating_add(place));
+        let device = match interface {
+            Interface::VirtioBlk => format!("/dev/vd{letter}"),
+            Interface::Nvme => format!("/dev/nvme{place}n1"),
+            Interface::Sata => format!("/dev/sd{letter}"),
+        };
+        (format!("KILN_DISK_{}", disk.name.to_uppercase().replace('-', "_")), device)
+    });
+    variables.collect()
 }
 
 /// Searches what changed for the values of sensitive variables.

@@ -7,10 +7,10 @@ use super::{
     stream::Stream,
 };
 use crate::Error;
-use ext4_view::{DirEntry, Ext4, Ext4Error, File};
+use ext4_view::{Ext4, Ext4Error, File, Metadata};
 use kiln_disk::{FileSystem, Partition};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ffi::OsString,
     io::{self, Read},
     os::unix::ffi::OsStringExt,
@@ -118,6 +118,7 @@ impl Walk<'_, '_> {
                 }
                 Ok(listed) => listed,
             };
+            let before = self.files_before(&folder);
             for entry in listed {
                 entries += 1;
                 let Ok(entry) = entry else {
@@ -130,8 +131,10 @@ impl Walk<'_, '_> {
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() && depth < DEEPEST => left.push((entry.path(), depth + 1)),
                     Ok(kind) if kind.is_regular_file() => {
-                        let path = entry.path();
-                        if self.has_changed(&entry, &path) && self.file(now, &path).is_err() {
+                        let before = before.get(entry.file_name().as_ref());
+                        // The time of an inode's last change is among what is compared, and no program can set it back.
+                        let same = before.is_some() && entry.metadata().ok().as_ref() == before;
+                        if !same && self.file(now, &entry.path()).is_err() {
                             self.unread += 1;
                         }
                     }
@@ -142,31 +145,33 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// The time of an inode's last change is among what is compared, and no program can set it back.
-    fn has_changed(&self, entry: &DirEntry, path: &ext4_view::PathBuf) -> bool {
-        let before = self.base.as_ref().and_then(|base| base.symlink_metadata(path).ok());
-        before.is_none() || entry.metadata().ok() != before
-    }
-
-    fn base_file(&self, path: &ext4_view::PathBuf) -> Option<File> {
-        self.base.as_ref().and_then(|base| base.open(path).ok())
+    /// Lists the files that a folder has in the base. A list is quick; looking for a path reads every folder on the way.
+    fn files_before(&self, folder: &ext4_view::PathBuf) -> HashMap<Vec<u8>, Metadata> {
+        let listed = self.base.as_ref().and_then(|base| base.read_dir(folder).ok());
+        let files = listed.into_iter().flatten().map_while(Result::ok);
+        let files = files.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_regular_file()));
+        files
+            .filter_map(|entry| Some((entry.file_name().as_ref().to_vec(), entry.metadata().ok()?)))
+            .collect()
     }
 
     fn file(&mut self, now: &Ext4, path: &ext4_view::PathBuf) -> io::Result<()> {
-        let open = || now.open(path).map(Contents).map_err(io::Error::other);
+        let mut file = Contents(now.open(path).map_err(io::Error::other)?);
         let mut start = [0; MAGIC];
-        let length = read_whole(&mut open()?, &mut start)?;
+        let length = read_whole(&mut file, &mut start)?;
         let packed = Packed::of(start.get(..length).unwrap_or_default());
-        let (plain, whole) = matches(self.needles, open()?);
+        file.seek(0)?;
+        let (plain, whole) = matches(self.needles, &mut file);
         self.unread += usize::from(!whole);
         let inside = match packed {
             // One that is damaged is searched up to the damage.
-            Some(packed) => matches(self.needles, packed.unpack(open()?)?).0,
+            Some(packed) => {
+                file.seek(0)?;
+                matches(self.needles, packed.unpack(&mut file)?).0
+            }
             None => BTreeSet::new(),
         };
-        if plain.is_empty() && inside.is_empty()
-            || self.base_file(path).is_some_and(|before| same(before, open))
-        {
+        if plain.is_empty() && inside.is_empty() || self.as_before(path, &mut file) {
             return Ok(());
         }
         let inside: BTreeSet<_> = inside.iter().map(|one| one.value).collect();
@@ -174,17 +179,23 @@ impl Walk<'_, '_> {
         for one in plain {
             let pieces = pieces.entry(one.value).or_default();
             if pieces.len() < MOST_PIECES {
-                pieces.push((one.start, piece(open()?, one.start)?));
+                pieces.push((one.start, piece(&mut file, one.start)?));
             }
         }
         let host = PathBuf::from(OsString::from_vec(path.as_ref().to_vec()));
-        for value in inside.into_iter().filter(|value| !pieces.contains_key(value)).collect::<Vec<_>>() {
+        for value in inside.into_iter().filter(|value| !pieces.contains_key(value)) {
             self.add(value, host.clone(), packed.map(Packed::as_str), Vec::new());
         }
         for (value, pieces) in pieces {
             self.add(value, host.clone(), None, pieces);
         }
         Ok(())
+    }
+
+    /// Says whether the base's file holds the same bytes: then only its owner, its mode or its times changed.
+    fn as_before(&self, path: &ext4_view::PathBuf, now: &mut Contents) -> bool {
+        let before = self.base.as_ref().and_then(|base| base.open(path).ok());
+        before.is_some_and(|before| same(&mut Contents(before), now))
     }
 
     fn add(
@@ -200,6 +211,12 @@ impl Walk<'_, '_> {
 
 /// A file's bytes as the world reads them.
 struct Contents(File);
+
+impl Contents {
+    fn seek(&mut self, position: u64) -> io::Result<()> {
+        self.0.seek_to(position).map_err(io::Error::other)
+    }
+}
 
 impl Read for Contents {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -235,15 +252,13 @@ fn read_whole(contents: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> 
     Ok(length)
 }
 
-/// Says whether the base's file holds the same bytes: then only its owner, its mode or its times changed.
-fn same(before: File, open: impl Fn() -> io::Result<Contents>) -> bool {
-    let Ok(mut now) = open() else { return false };
-    if now.0.metadata().len() != before.metadata().len() {
+fn same(before: &mut Contents, now: &mut Contents) -> bool {
+    if now.0.metadata().len() != before.0.metadata().len() || now.seek(0).is_err() {
         return false;
     }
-    let (mut before, mut left, mut right) = (Contents(before), vec![0; READ], vec![0; READ]);
+    let (mut left, mut right) = (vec![0; READ], vec![0; READ]);
     loop {
-        match (read_whole(&mut before, &mut left), read_whole(&mut now, &mut right)) {
+        match (read_whole(before, &mut left), read_whole(now, &mut right)) {
             (Ok(0), Ok(0)) => return true,
             (Ok(a), Ok(b)) if a == b && left.get(..a) == right.get(..b) => {}
             _ => return false,
@@ -252,8 +267,8 @@ fn same(before: File, open: impl Fn() -> io::Result<Contents>) -> bool {
 }
 
 /// Reads the piece of a file that holds a place, as far as the file goes.
-fn piece(mut contents: Contents, at: u64) -> io::Result<Vec<u8>> {
-    contents.0.seek_to(at - at % PIECE).map_err(io::Error::other)?;
+fn piece(contents: &mut Contents, at: u64) -> io::Result<Vec<u8>> {
+    contents.seek(at - at % PIECE)?;
     let mut bytes = Vec::new();
     contents.take(PIECE).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -7,7 +7,7 @@ use kiln_types::{Architecture, Digest};
 use std::path::Path;
 
 /// The way in which disks are put together. A change makes every bootstrapped base anew.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 pub(super) fn describe(source: &Bootstrap) -> String {
     format!("debian {}, {}", source.suite, source.disk_size)
@@ -31,6 +31,7 @@ pub(super) fn make(
     workshop: &Workshop<'_>,
 ) -> Result<(), Error> {
     let spec = kiln_disk::Bootstrap {
+        architecture,
         suite: source.suite.clone(),
         mirror: source.mirror.clone(),
         components: source.components.clone(),
