@@ -107,7 +107,7 @@ pub(crate) const PACKAGES: [Package; 32] = [
 ];
 
 /// What `bench` compares Kiln with; neither Kiln nor its tests need them.
-pub(crate) const BENCH: [Package; 3] = [
+pub(crate) const BENCH: [Package; 4] = [
     package("packer", &["packer"], "boots the image, then SSH", NeededBy::Bench),
     package(
         "guestfs-tools",
@@ -115,6 +115,7 @@ pub(crate) const BENCH: [Package; 3] = [
         "changes the image in an appliance of its own",
         NeededBy::Bench,
     ),
+    package("kmod", &["depmod"], "lists the modules of that appliance's kernel", NeededBy::Bench),
     package("openssh-client", &["ssh-keygen"], "makes the key that opens the guest", NeededBy::Bench),
 ];
 

@@ -3,7 +3,7 @@
 use super::{Bench, contender::Contender, steps};
 use crate::{
     apt,
-    run::{output, program},
+    run::{output, program, succeed},
 };
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -81,8 +81,12 @@ fn kernel(folder: &Path) -> Result<Option<PathBuf>> {
         let debs = fs_err::read_dir(folder)?.flatten().map(|entry| entry.path());
         let mut debs = debs.filter(|path| path.extension().is_some_and(|ending| ending == "deb"));
         let deb = debs.next().context("apt-get download left no file")?;
-        let status = Command::new("dpkg-deb").arg("-x").arg(deb).arg(&unpacked).status()?;
-        ensure!(status.success(), "dpkg-deb -x: {status}");
+        succeed(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&unpacked))?;
+    }
+    let modules = folder_in(&unpacked.join("lib/modules"))?;
+    if !modules.join("modules.dep").exists() {
+        let release = modules.file_name().unwrap_or_default();
+        succeed(Command::new("/usr/sbin/depmod").arg("-b").arg(&unpacked).arg(release))?;
     }
     // supermin looks for this folder whatever it is told.
     if !Path::new("/lib/modules").exists() {
