@@ -6,6 +6,7 @@ mod guests;
 mod hardware;
 mod installs;
 mod kvm;
+mod tpm;
 mod warm;
 mod world;
 

@@ -23,7 +23,7 @@ const QEMU: &str = "qemu-system-x86_64";
 pub(crate) struct World {
     folder: tempfile::TempDir,
     pub(crate) config: MachineConfig,
-    qemu: Qemu,
+    pub(crate) qemu: Qemu,
 }
 
 impl World {
