@@ -71,6 +71,16 @@ impl Root {
         }
     }
 
+    /// Returns the kernel's modules that mount it and what its fstab mounts, as [`crate::KernelTree::modules`] takes them.
+    #[must_use]
+    pub fn modules(&self) -> Vec<&'static str> {
+        let all = std::iter::once(self.filesystem).chain(self.mounts.iter().map(|mount| mount.filesystem));
+        let mut modules: Vec<_> = all.flat_map(FileSystem::modules).copied().collect();
+        modules.sort_unstable();
+        modules.dedup();
+        modules
+    }
+
     /// Returns the kernel's argument that finds this root without the help of an initrd. `disk` is the kernel's name for
     /// the disk, like `nvme0n1`: where the file system fills it there is nothing else to find it by.
     #[must_use]

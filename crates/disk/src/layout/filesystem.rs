@@ -49,6 +49,21 @@ impl FileSystem {
     }
 }
 
+impl FileSystem {
+    /// Returns the kernel's modules that mount it, as [`crate::KernelTree::modules`] takes them.
+    #[must_use]
+    pub const fn modules(self) -> &'static [&'static str] {
+        match self {
+            Self::Ext4 => &["ext4"],
+            // The tables of characters that kernels have for their default.
+            Self::Vfat => &["vfat", "nls_cp437?", "nls_iso8859-1?", "nls_ascii?", "nls_utf8?"],
+            Self::Xfs => &["xfs"],
+            Self::Btrfs => &["btrfs"],
+            Self::Luks | Self::Lvm | Self::Swap => &[],
+        }
+    }
+}
+
 /// As in a sentence: `an XFS file system`.
 impl fmt::Display for FileSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

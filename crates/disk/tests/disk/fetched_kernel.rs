@@ -1,7 +1,8 @@
 //! The distribution's kernel package through apt, unpacked and read.
 
 use anyhow::{Context, Result};
-use kiln_disk::{cached_kernels, fetch_kernel};
+use kiln_disk::{FileSystem, cached_kernels, fetch_kernel, kernel_version};
+use kiln_types::Architecture;
 
 #[test]
 fn the_cloud_kernel_comes_with_its_modules() -> Result<()> {
@@ -28,6 +29,16 @@ fn the_cloud_kernel_comes_with_its_modules() -> Result<()> {
     assert!(position("virtio")? < position("virtio_blk")?);
     assert!(position("fat")? < position("vfat")?);
     assert!(modules.iter().all(|module| module.bytes.starts_with(b"\x7fELF")));
+
+    let names: Vec<_> =
+        FileSystem::Xfs.modules().iter().chain(FileSystem::Btrfs.modules()).copied().collect();
+    let modules = kernel.modules(&names)?;
+    let position =
+        |name: &str| modules.iter().position(|module| module.name == name).context(name.to_owned());
+    assert!(position("libcrc32c")? < position("xfs")? && position("xor")? < position("btrfs")?);
+    assert!(kernel.built_in("nvme")? && kernel.built_in("ext4")? && !kernel.built_in("xfs")?);
+    assert_eq!(kernel.architecture()?, Some(Architecture::X86_64));
+    assert_eq!(kernel_version(&image).as_deref(), Some(kernel.version()));
 
     let cached = cached_kernels(cache.path())?;
     assert_eq!(cached.iter().map(|kernel| kernel.version()).collect::<Vec<_>>(), [kernel.version()]);

@@ -101,6 +101,8 @@ fn the_entry_of_a_separate_boot_names_the_root() -> Result {
         root.mounts.iter().map(|mount| (mount.device.as_str(), mount.path.as_str())).collect();
     assert_eq!(mounts, [("vda2", "/boot"), ("vda1", "/boot/efi")]);
     assert_eq!(facts(file.path(), &root)?, None);
+    let modules = root.modules();
+    assert!(["btrfs", "ext4", "vfat"].iter().all(|name| modules.contains(name)), "{modules:?}");
 
     let kernel = find_kernel(file.path(), &root)?.ok_or_else(|| anyhow::anyhow!("no kernel"))?;
     assert_eq!((kernel.version(), kernel.read_vmlinuz()?), (VERSION, b"kernel".to_vec()));
