@@ -1,5 +1,6 @@
 //! What can go wrong with a build. The chain of causes is printed once, by the command line.
 
+use kiln_machine::provisioner::StepError;
 use kiln_types::{ByteSize, ImageId, ImageName, ParseError};
 use std::{io, path::PathBuf};
 
@@ -181,13 +182,13 @@ pub enum Error {
     NoNetworkForSsh,
     /// An image does not take an SSH server of the build's own.
     #[error(transparent)]
-    FastBoot(#[from] kiln_machine::communicator::ssh::fast_boot::FastBootError),
+    FastBoot(Box<kiln_machine::communicator::ssh::fast_boot::FastBootError>),
     /// A seed could not be made.
     #[error(transparent)]
-    Seed(#[from] kiln_machine::seed::SeedError),
+    Seed(Box<kiln_machine::seed::SeedError>),
     /// A boot command was not typed to its end.
     #[error(transparent)]
-    Typing(#[from] kiln_machine::keyboard::TypingError),
+    Typing(Box<kiln_machine::keyboard::TypingError>),
     /// Nothing can be served to a guest.
     #[error(transparent)]
     HttpServer(#[from] kiln_machine::http_server::HttpServerError),
@@ -225,10 +226,10 @@ pub enum Error {
     },
     /// A step could not be run at all.
     #[error(transparent)]
-    StepNotRun(kiln_machine::provisioner::StepError),
+    StepNotRun(Box<kiln_machine::provisioner::StepError>),
     /// The connection to the guest failed.
     #[error(transparent)]
-    Communicator(#[from] kiln_machine::communicator::CommunicatorError),
+    Communicator(Box<kiln_machine::communicator::CommunicatorError>),
     /// The appliance could not be made.
     #[error(transparent)]
     Appliance(#[from] kiln_machine::appliance::ApplianceError),
@@ -275,9 +276,8 @@ impl Error {
                 ErrorKind::Usage
             }
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::NoKernel
-            | Self::NewerHome { .. }
-            | Self::StepNotRun(kiln_machine::provisioner::StepError::NoProgram { .. }) => ErrorKind::Host,
+            Self::NoKernel | Self::NewerHome { .. } => ErrorKind::Host,
+            Self::StepNotRun(error) if matches!(**error, StepError::NoProgram { .. }) => ErrorKind::Host,
             Self::Machine(error) if error.host_lacks() => ErrorKind::Host,
             Self::Disk(kiln_disk::Error::MissingTool { .. }) => ErrorKind::Host,
             Self::Appliance(_) => ErrorKind::Host,
@@ -318,14 +318,23 @@ impl Error {
     }
 }
 
-impl From<kiln_machine::communicator::ssh::SshError> for Error {
-    fn from(error: kiln_machine::communicator::ssh::SshError) -> Self {
-        Self::Communicator(error.into())
-    }
+/// The large ones are kept apart: every result of this crate would be as large.
+macro_rules! boxed {
+    ($($source:ty => $variant:ident),+ $(,)?) => {$(
+        impl From<$source> for Error {
+            fn from(error: $source) -> Self {
+                Self::$variant(Box::new(error.into()))
+            }
+        }
+    )+};
 }
 
-impl From<kiln_machine::communicator::AgentError> for Error {
-    fn from(error: kiln_machine::communicator::AgentError) -> Self {
-        Self::Communicator(error.into())
-    }
+boxed! {
+    kiln_machine::communicator::CommunicatorError => Communicator,
+    kiln_machine::communicator::AgentError => Communicator,
+    kiln_machine::communicator::ssh::SshError => Communicator,
+    kiln_machine::communicator::ssh::fast_boot::FastBootError => FastBoot,
+    kiln_machine::keyboard::TypingError => Typing,
+    kiln_machine::provisioner::StepError => StepNotRun,
+    kiln_machine::seed::SeedError => Seed,
 }

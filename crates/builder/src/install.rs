@@ -24,7 +24,7 @@ use kiln_machine::{
     start,
 };
 use kiln_template::{EndsWith, HostPath, Iso, Template};
-use kiln_types::{Architecture, BootAction};
+use kiln_types::BootAction;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -54,7 +54,7 @@ impl Kiln {
             serial: ROOT.to_owned(),
             base: Some(base),
             overlays: vec![overlay.clone()],
-            interface: interface(template.machine.architecture),
+            interface: Interface::VirtioBlk,
         }];
         config.media = media;
         config.screen = true;
@@ -120,14 +120,6 @@ impl Kiln {
 fn gathered(paths: &[HostPath]) -> Result<Contents, Error> {
     let paths: Vec<PathBuf> = paths.iter().map(|path| path.path.clone()).collect();
     Ok(Contents::gather(&paths)?)
-}
-
-/// Installers know SATA, whatever they are; an ARM's know virtio.
-const fn interface(architecture: Architecture) -> Interface {
-    match architecture {
-        Architecture::X86_64 | Architecture::I386 => Interface::Sata,
-        Architecture::Arm64 => Interface::VirtioBlk,
-    }
 }
 
 /// Serves, types, and waits until the installer has ended the machine as the template says.

@@ -248,7 +248,11 @@ impl Kiln {
 
 /// Says whether another way in may be open.
 fn is_unfit(error: &Error) -> bool {
-    matches!(error, Error::FastBoot(FastBootError::Unfit(_)) | Error::Disk(_) | Error::NoKernel)
+    match error {
+        Error::FastBoot(error) => matches!(**error, FastBootError::Unfit(_)),
+        Error::Disk(_) | Error::NoKernel => true,
+        _ => false,
+    }
 }
 
 /// What every step finds in a guest whose disks are connected so.

@@ -88,7 +88,7 @@ pub(crate) async fn run(
             Ok(Ok(())) => Ok(()),
             Ok(Err(StepError::Failed(failed))) => Err(Error::StepFailed { told: told(&failed, step, mask) }),
             Ok(Err(StepError::Communicator { source, .. })) => Err(source.into()),
-            Ok(Err(error)) => Err(Error::StepNotRun(error)),
+            Ok(Err(error)) => Err(error.into()),
             Err(_elapsed) => Err(Error::StepFailed { told: not_done(timeout.unwrap_or_default()) }),
         }
     });

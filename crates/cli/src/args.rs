@@ -74,6 +74,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Build {
     #[command(flatten)]
     pub(crate) template: Template,
