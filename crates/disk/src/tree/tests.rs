@@ -98,6 +98,7 @@ fn an_initrd_is_read_however_it_is_packed() -> Result {
         assert_eq!(tree.list("/usr/lib/modules")?, ["6.1"], "{packer}");
         assert!(tree.has("/kernel/x86/microcode/GenuineIntel.bin") && tree.has("/usr/lib/modules/6.1"));
         assert_eq!(tree.read("/init", 10)?.as_deref(), Some(&b"init"[..]));
+        assert_eq!(tree.read("/usr/lib/modules", 10)?, None, "a folder is no file");
         let module = tree.need("/usr/lib/modules/6.1/kernel/long.ko", 1 << 20)?;
         assert!(module == b"usr/lib/modules/6.1/kernel/long.ko".repeat(5000));
     }
