@@ -36,7 +36,7 @@ const fn package(
 }
 
 /// Every package, in the order in which they are shown.
-pub(crate) const PACKAGES: [Package; 32] = [
+pub(crate) const PACKAGES: [Package; 34] = [
     package("qemu-system-x86", &["qemu-system-x86_64"], "runs the machines of builds", NeededBy::Everyone),
     package(
         "qemu-utils",
@@ -103,6 +103,13 @@ pub(crate) const PACKAGES: [Package; 32] = [
     ),
     package("openssh-server", &["sshd"], "the other end of SSH in tests", NeededBy::Tests),
     package("dropbear-bin", &["dropbear", "dropbearconvert"], "another end of SSH in tests", NeededBy::Tests),
+    package("sudo", &["sudo"], "makes users of such servers root, in tests", NeededBy::Tests),
+    package(
+        "ansible-core",
+        &["ansible-playbook", "ansible-galaxy"],
+        "runs playbooks: `ansible` steps, and tests",
+        NeededBy::Tests,
+    ),
     package("systemd", &["systemd-analyze"], "judges units in tests", NeededBy::Tests),
 ];
 
@@ -120,7 +127,7 @@ pub(crate) const BENCH: [Package; 4] = [
 ];
 
 /// Programs of packages that no Debian or Ubuntu is without, or without which this was not compiled.
-pub(crate) const ALWAYS_THERE: [&str; 24] = [
+pub(crate) const ALWAYS_THERE: [&str; 23] = [
     "apt-cache",
     "apt-get",
     "blkid",
@@ -141,7 +148,6 @@ pub(crate) const ALWAYS_THERE: [&str; 24] = [
     "ps",
     "sh",
     "sha256sum",
-    "sudo",
     "tee",
     "timeout",
     "unshare",
@@ -153,19 +159,19 @@ pub(crate) const ELSEWHERE: [(&str, &str); 3] = [
         "Fedora",
         "dnf install qemu-system-x86 qemu-img edk2-ovmf mmdebstrap apt debian-keyring e2fsprogs gcc glibc-static \
          util-linux dosfstools mtools genisoimage xorriso cpio zstd xz xfsprogs btrfs-progs busybox swtpm \
-         openssh-clients openssh-server dropbear systemd",
+         openssh-clients openssh-server dropbear sudo ansible-core systemd",
     ),
     (
         "Arch",
         "pacman -S qemu-system-x86 qemu-img edk2-ovmf apt debian-archive-keyring e2fsprogs gcc util-linux dosfstools \
-         mtools cdrtools libisoburn cpio zstd xz xfsprogs btrfs-progs busybox swtpm openssh dropbear, and mmdebstrap \
-         from the AUR",
+         mtools cdrtools libisoburn cpio zstd xz xfsprogs btrfs-progs busybox swtpm openssh dropbear sudo ansible-core, and \
+         mmdebstrap from the AUR",
     ),
     (
         "openSUSE",
         "zypper install qemu-x86 qemu-tools qemu-ovmf-x86_64 e2fsprogs gcc glibc-devel-static util-linux dosfstools \
-         mtools mkisofs xorriso cpio zstd xz xfsprogs btrfsprogs busybox-static swtpm openssh dropbear, and \
-         mmdebstrap with apt and debian-archive-keyring from the build service",
+         mtools mkisofs xorriso cpio zstd xz xfsprogs btrfsprogs busybox-static swtpm openssh dropbear sudo \
+         ansible-core, and mmdebstrap with apt and debian-archive-keyring from the build service",
     ),
 ];
 

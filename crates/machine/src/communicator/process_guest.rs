@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-const PROGRAMS: [&str; 7] = ["sh", "cat", "sleep", "ls", "stat", "mkdir", "readlink"];
+const PROGRAMS: [&str; 10] = ["sh", "cat", "sleep", "ls", "stat", "mkdir", "readlink", "ln", "rm", "rmdir"];
 
 /// A guest without a machine. Only root can make one.
 pub(crate) struct ProcessGuest {

@@ -133,6 +133,12 @@ impl SshSession {
         &self.target
     }
 
+    /// Takes another key for the guest's, as if another guest answered there now.
+    #[cfg(test)]
+    pub(crate) fn pin(&mut self, key: HostKey) {
+        self.target.host_key = Some(key);
+    }
+
     /// Runs a program and gives its output to `on_output` as it comes. It ends when the program itself does, whatever that
     /// left running. After `timeout` it and its group get SIGTERM, five seconds later SIGKILL. A program that cannot be
     /// started exits with 126 or 127 and says why.

@@ -98,3 +98,6 @@ async fn boot_id(ssh: &mut SshSession) -> Result<Vec<u8>, CommunicatorError> {
     ssh.read(BOOT_ID, |bytes| id.extend_from_slice(bytes)).await?;
     Ok(id)
 }
+
+#[cfg(test)]
+mod tests;

@@ -191,7 +191,7 @@ pub(super) fn lost(doing: &str, error: russh::Error) -> SshError {
         russh::Error::ChannelOpenFailure(why) => {
             SshError::Failed { doing, message: format!("its SSH server opens no more sessions ({why:?})") }
         }
-        error => SshError::Disconnected { doing, source: Some(error) },
+        error => SshError::Disconnected { doing, source: Some(Box::new(error)) },
     }
 }
 

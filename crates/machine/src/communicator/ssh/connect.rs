@@ -115,9 +115,9 @@ pub(super) async fn log_in(
         (Err(_), Some(expected), Some(shown)) if shown != expected => {
             return Err(SshError::HostKey { expected: expected.fingerprint(), shown: shown.fingerprint() });
         }
-        (Err(source), ..) => return Err(SshError::Handshake { source }),
+        (Err(error), ..) => return Err(handshake(error)),
     };
-    let host_key = shown.ok_or(SshError::Handshake { source: russh::Error::UnknownKey })?;
+    let host_key = shown.ok_or_else(|| handshake(russh::Error::UnknownKey))?;
     on_reached(Reached::Login);
     let entered = timeout(HANDSHAKE_WITHIN, authenticate(&mut handle, target)).await;
     match entered.unwrap_or(Err(SshError::Slow { waited: HANDSHAKE_WITHIN })) {
@@ -177,8 +177,8 @@ async fn authenticate(handle: &mut Handle<Client>, target: &Target) -> Result<()
     })
 }
 
-fn handshake(source: russh::Error) -> SshError {
-    SshError::Handshake { source }
+fn handshake(error: russh::Error) -> SshError {
+    SshError::Handshake { source: Box::new(error) }
 }
 
 fn names(methods: &MethodSet) -> impl Iterator<Item = &'static str> {

@@ -53,7 +53,7 @@ pub enum SshError {
     #[error("the SSH connection could not be set up")]
     Handshake {
         /// Why not.
-        source: russh::Error,
+        source: Box<russh::Error>,
     },
     /// The guest took longer than it may to set the connection up.
     #[error("the guest did not finish the SSH handshake within {} s", waited.as_secs())]
@@ -93,7 +93,7 @@ pub enum SshError {
         /// What was being done.
         doing: String,
         /// Why, where that is known.
-        source: Option<russh::Error>,
+        source: Option<Box<russh::Error>>,
     },
     /// The guest could not do it and says why.
     #[error("the guest failed while {doing}: {message}")]

@@ -150,13 +150,13 @@ impl Placed {
         for path in &self.paths {
             script.push_str(match *path {
                 // A step may have filled it; then it is the image's.
-                RESOLV_CONF => "umount /etc/resolv.conf 2>/dev/null; [ -s /etc/resolv.conf ] || rm -f",
-                _ => "rm -rf",
+                RESOLV_CONF => "umount /etc/resolv.conf 2>/dev/null; [ -s /etc/resolv.conf ] || rm -f ",
+                _ => "rm -rf ",
             });
-            script.push_str(&format!(" {path}\n"));
+            script.push_str(path);
+            script.push('\n');
         }
-        script.push_str(&format!("rmdir {WANTS} 2>/dev/null || true\n"));
-        script
+        script + "rmdir " + WANTS + " 2>/dev/null || true\n"
     }
 }
 
@@ -178,3 +178,6 @@ async fn run(session: &mut AgentSession, script: &str) -> Result<String, AgentEr
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,6 +146,7 @@ fn fill(folder: &Path, host_key: &KeyPair, user_key: &KeyPair) {
         &format!("root:*:{days}\napp:*:{days}\nasked:{HASH}:{days}\nnone:*:{days}\nsshd:*:{days}\n"),
         0o600,
     );
+    put("boot_id", "first\n", 0o444);
     put("sudoers", "root ALL=(ALL) ALL\napp ALL=(ALL) NOPASSWD: ALL\nasked ALL=(ALL) ALL\n", 0o440);
     put("host_key", &host_key.private_openssh().unwrap(), 0o600);
     let dropbear = Command::new("dropbearconvert")
@@ -168,6 +169,7 @@ fn hold(folder: &Path) -> Child {
         mount -t tmpfs -o mode=0755 run /run
         mkdir /run/sshd
         for file in passwd group shadow sudoers; do mount --bind "$0/$file" "/etc/$file"; done
+        mount --bind "$0/boot_id" /proc/sys/kernel/random/boot_id
         echo furnished
         exec sleep 600"#;
     let mut holder = Command::new("unshare")

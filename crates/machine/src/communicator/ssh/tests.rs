@@ -342,6 +342,8 @@ async fn a_person_gets_a_terminal() {
         let person = async {
             let (mut reader, mut writer) = tokio::io::split(near);
             let mut seen = String::new();
+            // What is typed while `sudo` asks is thrown away.
+            type_and_see(&mut writer, &mut reader, "", "# ", &mut seen).await;
             for (typed, expected) in [
                 ("tty >/dev/null && id -u && echo a $WORD $TERM\n", "a from the step vt100"),
                 ("stty size\n", "30 100"),
@@ -352,9 +354,10 @@ async fn a_person_gets_a_terminal() {
             tokio::time::sleep(Duration::from_millis(300)).await;
             type_and_see(&mut writer, &mut reader, "stty size\n", "40 90", &mut seen).await;
             type_and_see(&mut writer, &mut reader, "exit 7\n", "exit 7", &mut seen).await;
-            seen
+            // Who goes away before the program has said its last is missed.
+            (seen, reader, writer)
         };
-        let (ended, seen) = tokio::join!(session.shell(&exec, input, output, sizes), person);
+        let (ended, (seen, ..)) = tokio::join!(session.shell(&exec, input, output, sizes), person);
         assert_eq!(ended.unwrap(), ExitStatus::Exited(7), "{seen}");
         assert!(seen.contains("0\r\na from the step") && !seen.contains(PASSWORD), "{seen}");
         assert!(!server.run("kiln/shell").exists());
@@ -400,7 +403,8 @@ async fn the_wrong_guest_is_not_talked_to() {
 }
 
 async fn refused(server: &Server, target: &Target) -> NotReady {
-    let waited = SshSession::wait_for(server.place(), target, Duration::from_secs(2), |_| {}).await;
+    // PAM thinks for two seconds about a wrong password.
+    let waited = SshSession::wait_for(server.place(), target, Duration::from_secs(5), |_| {}).await;
     match waited {
         Err(SshError::NotReady(error)) => *error,
         other => panic!("{other:?}"),

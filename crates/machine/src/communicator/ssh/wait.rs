@@ -114,9 +114,7 @@ async fn enter(
         let greeted = first_word(place, target, way).await?;
         way.reach(Reached::Banner);
         (way.on_progress)(Progress::Server(greeted.version.clone()));
-        let mut reached = way.reached;
-        let logged_in = log_in(greeted, target, |now| reached = reached.max(now)).await;
-        way.reach(reached);
+        let logged_in = log_in(greeted, target, |now| way.reach(now)).await;
         let error = match logged_in {
             Ok(logged_in) => match LoggedInAs::find(&logged_in.handle, target).await {
                 Ok(who) => return Ok((logged_in, who)),

@@ -5,8 +5,9 @@ use crate::communicator::ssh::{Credential, SshSession};
 use serde_json::{Map, Value, json};
 use std::{
     ffi::OsString,
+    fs::Permissions,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -22,8 +23,9 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn write(step: &AnsibleStep, ssh: &SshSession, folder: &Path) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("ansible-").tempdir_in(folder)?;
-        let sockets = tempfile::Builder::new().prefix("kiln-").tempdir()?;
+        let private = || Permissions::from_mode(0o700);
+        let folder = tempfile::Builder::new().prefix("ansible-").permissions(private()).tempdir_in(folder)?;
+        let sockets = tempfile::Builder::new().prefix("kiln-").permissions(private()).tempdir()?;
         let files = Self { folder, sockets };
         let (address, target) = (ssh.address(), ssh.target());
         let key = target.host_key.as_ref().map(crate::communicator::ssh::HostKey::line).unwrap_or_default();

@@ -54,3 +54,6 @@ async fn mount(session: &mut Session) -> Result<(), CommunicatorError> {
     let message = String::from_utf8_lossy(&said).trim().to_owned();
     Err(CommunicatorError::Guest { doing: "making a place for secrets in memory".to_owned(), message })
 }
+
+#[cfg(test)]
+mod tests;

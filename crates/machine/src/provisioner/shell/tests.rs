@@ -1,7 +1,10 @@
 //! Shell steps over the agent, run as a thread in a chroot.
 
 use super::*;
-use crate::communicator::process_guest::ProcessGuest;
+use crate::communicator::{
+    process_guest::ProcessGuest,
+    ssh::server::{Kind, Server},
+};
 use std::os::unix::fs::MetadataExt;
 
 async fn guest() -> (ProcessGuest, Session) {
@@ -166,4 +169,64 @@ async fn scripts_run_by_their_own_interpreter() {
         matches!(error, StepError::Communicator { source: CommunicatorError::Host { .. }, .. }),
         "{error:?}"
     );
+}
+
+/// The same steps over SSH: marks, line numbers, `#!` lines, and what is left behind.
+#[tokio::test]
+async fn a_guest_that_boots_runs_them_as_well() {
+    let server = Server::start(Kind::OpenSsh);
+    let mut session = Session::Ssh(Box::new(server.session("app").await));
+    let failed = failure(&mut session, &inline(&["cd /tmp", "echo b >&2; exit 7", "echo c"])).await;
+    assert_eq!((failed.line.unwrap().0, failed.cause), (1, STATUS(7)));
+    let mut step = inline(&["id -u; echo $SECRET $DEBIAN_FRONTEND"]);
+    step.user = Some("app".to_owned());
+    step.environment = vec![("SECRET".to_owned(), "s'$x".to_owned())];
+    assert_eq!(run(&mut session, &step).await.1, ["1000", "s'$x noninteractive"]);
+    let mut slow = inline(&["echo a", "sleep 77"]);
+    slow.timeout = Some(Duration::from_millis(900));
+    let failed = failure(&mut session, &slow).await;
+    assert_eq!((failed.line.unwrap().0, failed.cause), (1, Cause::TimedOut(Duration::from_millis(900))));
+    let host = tempfile::tempdir().unwrap();
+    let script = host.path().join("run.me");
+    fs_err::write(&script, "#!/usr/bin/env bash\nset -o pipefail; echo ${BASH_VERSION:0:1} $0\n").unwrap();
+    let step = ShellStep { source: ShellSource::Scripts(vec![script]), ..inline(&[]) };
+    assert_eq!(run(&mut session, &step).await.1, ["5 /run/kiln/run.me"]);
+    session.end_step().await.unwrap();
+    assert!(!server.run("kiln").exists());
+}
+
+#[tokio::test]
+async fn a_step_may_take_the_connection_with_it() {
+    let server = Server::start(Kind::OpenSsh);
+    let mut session = Session::Ssh(Box::new(server.session("root").await));
+    let mut step = inline(&["sleep 77"]);
+    let cut = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        server.cut();
+    };
+    let (ended, ()) = tokio::join!(step.run(&mut session, |_, _| {}), cut);
+    let Err(StepError::Communicator { source, .. }) = ended else { panic!("{ended:?}") };
+    assert!(source.is_disconnected(), "{source:?}");
+    step.expect_disconnect = true;
+    let mut session = Session::Ssh(Box::new(server.session("root").await));
+    let cut = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        server.cut();
+    };
+    let (ended, ()) = tokio::join!(step.run(&mut session, |_, _| {}), cut);
+    ended.unwrap();
+    assert_eq!(run(&mut session, &inline(&["echo on"])).await.1, ["on"]);
+    // A step that fails has failed, connection or not.
+    step.source = ShellSource::Inline(vec!["exit 4".to_owned()]);
+    assert_eq!(failure(&mut session, &step).await.cause, STATUS(4));
+}
+
+#[test]
+fn the_first_line_is_read_as_the_kernel_does() {
+    let read = |text: &str| interpreter_line(text.as_bytes());
+    let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    assert_eq!(read("#!/bin/sh\necho"), words(&["/bin/sh"]));
+    assert_eq!(read("#! /usr/bin/env -S perl -w \nx"), words(&["/usr/bin/env", "-S perl -w"]));
+    assert_eq!(read("#!\n"), None);
+    assert_eq!(read("echo"), None);
 }
