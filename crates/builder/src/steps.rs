@@ -64,7 +64,8 @@ impl Machines<'_> {
             volumes: &self.volumes,
             folder: self.folder.path(),
             guest: &self.request.guest,
-            cold: self.request.cold,
+            // Disks that are plugged in together get their names by chance; one that boots with them names them in order.
+            cold: self.request.cold || self.volumes.len() > 1,
             fresh: false,
         }
     }

@@ -4,6 +4,7 @@ mod build;
 mod death;
 mod failures;
 mod formats;
+mod installs;
 mod roots;
 
 use anyhow::Result;
