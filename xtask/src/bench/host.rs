@@ -5,7 +5,7 @@ use crate::run::output;
 use serde_json::{Value, json};
 
 /// This host.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Host {
     cores: usize,
     memory_mib: u64,

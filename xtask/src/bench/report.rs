@@ -94,6 +94,11 @@ mod tests {
         ];
         assert_eq!(ratio(&rows, &rows[0], "packer"), Some(40.0));
         assert_eq!(ratio(&rows, &rows[0], "virt-customize"), None);
+        let document = json(&Host::default(), &rows);
+        assert_eq!(document["tools"][0]["times_faster_than"]["packer"], 40.0);
+        assert_eq!(document["tools"][0]["seconds"], serde_json::json!([2.0, 100.0, 2.5]));
+        assert_eq!(document["tools"][2]["median"], Value::Null);
+        assert_eq!(document["tools"][2]["failed"], "it is not installed");
         let lines: Vec<String> = rows.iter().map(|row| line(&rows, row)).collect();
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(words(&lines[0]), ["kiln", "1", "2.5", "40.0×", "–", "2.0", "100.0", "2.5"]);
