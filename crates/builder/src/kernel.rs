@@ -8,6 +8,7 @@ use crate::Error;
 use kiln_disk::{KernelTree, Module, Root, cached_kernels, find_kernel};
 use kiln_machine::appliance::WANTED_MODULES;
 use kiln_template::Machine;
+use kiln_types::Architecture;
 use std::path::Path;
 
 /// A kernel, and what goes with it into the initramfs.
@@ -22,14 +23,21 @@ pub(crate) struct Kernel {
 
 /// Chooses.
 pub(crate) fn choose(machine: &Machine, disk: &Path, root: &Root, cache: &Path) -> Result<Kernel, Error> {
-    let own = find_kernel(disk, root)?;
+    let (own, why) = match find_kernel(disk, root)? {
+        // The agent is a 64-bit program; a 64-bit kernel runs the image's own.
+        Some(tree) if tree.architecture()? == Some(Architecture::I386) => {
+            (None, "the image's own is a 32-bit one")
+        }
+        own => (own, "the image holds none"),
+    };
+    let wanted: Vec<_> = WANTED_MODULES.iter().copied().chain(root.modules()).collect();
     let fallbacks = cached_kernels(cache)?;
     if let Some(given) = &machine.kernel {
         let vmlinuz = fs_err::read(&given.path)?;
         let version = version(&vmlinuz);
         let trees = own.iter().chain(&fallbacks);
         let tree = version.as_ref().and_then(|version| trees.clone().find(|tree| tree.version() == version));
-        let modules = tree.map_or(Ok(Vec::new()), |tree| tree.modules(WANTED_MODULES))?;
+        let modules = tree.map_or(Ok(Vec::new()), |tree| tree.modules(&wanted))?;
         let mut initrd = machine.initrd.as_ref().map_or(Ok(Vec::new()), |path| fs_err::read(&path.path))?;
         // The kernel looks for the next archive at the next multiple of 4.
         initrd.resize(initrd.len().next_multiple_of(4), 0);
@@ -38,12 +46,12 @@ pub(crate) fn choose(machine: &Machine, disk: &Path, root: &Root, cache: &Path) 
         return Ok(Kernel { vmlinuz, modules, initrd, described });
     }
     let (tree, whose): (KernelTree, _) = match own {
-        Some(own) => (own, "the image's own"),
-        None => (fallbacks.into_iter().next().ok_or(Error::NoKernel)?, "the fallback: the image holds none"),
+        Some(own) => (own, "the image's own".to_owned()),
+        None => (fallbacks.into_iter().next().ok_or(Error::NoKernel)?, format!("the fallback: {why}")),
     };
     Ok(Kernel {
         vmlinuz: tree.read_vmlinuz()?,
-        modules: tree.modules(WANTED_MODULES)?,
+        modules: tree.modules(&wanted)?,
         initrd: Vec::new(),
         described: format!("{} ({whose})", tree.version()),
     })

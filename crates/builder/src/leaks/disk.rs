@@ -13,8 +13,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Blocks that are kept: 32 MiB. The tables of inodes are read from all over the disk.
-const KEPT: usize = 64;
+/// Blocks that are kept: 128 MiB. Folders and the tables of inodes are read from all over the disk.
+const KEPT: usize = 256;
 
 /// A disk as it is now, and the base under it.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use std::{
 const PIECE: u64 = 1024;
 
 /// How much of a file is read at once.
-const READ: usize = 256 << 10;
+const READ: usize = 32 << 10;
 
 /// Pieces of one file that are kept to explain what was found raw.
 const MOST_PIECES: usize = 64;

@@ -2,20 +2,23 @@
 //!
 //! ```text
 //! form      the value as it is; in base64 of either alphabet, wherever in a longer text it begins; percent-encoded
-//! pieces    one or two stretches of a form, at most 64 bytes      one automaton finds them all in one pass
+//! pieces    one or two stretches of a form, at most 64 bytes      an automaton finds them all in one pass
 //! squeezed  a form without white space and escapes                what is around a piece must hold it, squeezed alike
 //! ```
 //! Squeezing recognises a key that was indented into YAML, escaped into JSON or given Windows' line ends, and base64 that
 //! was broken into lines. Hexadecimal, UTF-16 and whatever a program encrypts are not looked for.
 
-use aho_corasick::{AhoCorasick, BuildError};
+use aho_corasick::{AhoCorasick, BuildError, MatchKind};
 use base64::{
     Engine,
     prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
 };
 use memchr::memmem;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::{collections::BTreeSet, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 /// Values shorter than this are not looked for: fewer characters stand on any disk by chance, or as a word.
 const SHORTEST: usize = 8;
@@ -35,9 +38,12 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// Everything that is looked for.
 #[derive(Debug)]
 pub(super) struct Needles {
-    automaton: AhoCorasick,
-    /// The form that a pattern of the automaton is a piece of.
-    owners: Vec<usize>,
+    /// Says quickly that there is no piece at all, with the processor's wide instructions.
+    any: AhoCorasick,
+    /// Finds all pieces, also those that overlap, slowly.
+    all: AhoCorasick,
+    /// The forms that a pattern is a piece of.
+    owners: Vec<Vec<usize>>,
     forms: Vec<Squeezed>,
     reach: usize,
 }
@@ -75,18 +81,23 @@ pub(super) fn too_short(value: &str) -> bool {
 impl Needles {
     /// Prepares the search for values that are not [`too_short`].
     pub(super) fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Result<Self, BuildError> {
-        let (mut forms, mut owners, mut all) = (Vec::new(), Vec::new(), Vec::new());
+        let mut forms = Vec::new();
+        let mut owners: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
         for (value, text) in values.into_iter().enumerate() {
             for (form, pieces) in forms_of(text.trim()) {
-                owners.extend(std::iter::repeat_n(forms.len(), pieces.len()));
-                all.extend(pieces);
+                for piece in pieces {
+                    owners.entry(piece).or_default().push(forms.len());
+                }
                 let bytes = squeeze(&form).into_iter().map(|(_, byte)| byte).collect();
                 forms.push(Squeezed { value, bytes });
             }
         }
         let longest = forms.iter().map(|form| form.bytes.len()).max().unwrap_or_default();
+        let (pieces, owners): (Vec<_>, Vec<_>) = owners.into_iter().unzip();
         // Line ends and indentation may make a form twice as long as it is squeezed.
-        Ok(Self { automaton: AhoCorasick::new(all)?, owners, forms, reach: 2 * longest + PIECE })
+        let reach = 2 * longest + PIECE;
+        let any = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(&pieces)?;
+        Ok(Self { any, all: AhoCorasick::new(&pieces)?, owners, forms, reach })
     }
 
     /// Returns how far from a piece the rest of its value may stand.
@@ -100,14 +111,13 @@ impl Needles {
         let mut found = BTreeSet::new();
         let end = within.end.saturating_add(PIECE).min(bytes.len());
         let Some(looked_at) = bytes.get(within.start..end) else { return found };
-        // Finding pieces that overlap is slow, and nearly nothing holds one.
-        if !self.automaton.is_match(looked_at) {
+        if !self.any.is_match(looked_at) {
             return found;
         }
-        for piece in self.automaton.find_overlapping_iter(looked_at) {
+        for piece in self.all.find_overlapping_iter(looked_at) {
             let at = within.start + piece.start();
-            let form = self.owners.get(piece.pattern().as_usize()).and_then(|owner| self.forms.get(*owner));
-            if let Some(form) = form.filter(|_| within.contains(&at)) {
+            let owners = self.owners.get(piece.pattern().as_usize()).filter(|_| within.contains(&at));
+            for form in owners.into_iter().flatten().filter_map(|owner| self.forms.get(*owner)) {
                 let span = self.recognise(form, bytes, at);
                 found.extend(span.map(|span| Match {
                     value: form.value,
