@@ -183,7 +183,8 @@ fn forms_of(value: &str) -> Vec<(Vec<u8>, Vec<Vec<u8>>)> {
 fn longest_stretch(value: &[u8]) -> &[u8] {
     let stretches = value.split(|byte| byte.is_ascii_control() || matches!(byte, b'"' | b'\\'));
     let longest = stretches.max_by_key(|stretch| stretch.len()).unwrap_or(value);
-    if longest.len() * 2 > SHORTEST { longest.trim_ascii() } else { value }
+    // Two characters stand everywhere: a value of nothing but quotes is found as it is, and not escaped.
+    if longest.trim_ascii().len() > 2 { longest.trim_ascii() } else { value }
 }
 
 /// Encodes what stands `before` bytes after the start of a group of three, and leaves out the characters in which
