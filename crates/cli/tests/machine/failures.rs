@@ -56,6 +56,29 @@ timeout = "3s"
 }
 
 #[test]
+fn a_secret_that_a_step_leaves_in_the_image() -> Result<()> {
+    let kiln = world()?;
+    let step = r#"
+[variables]
+token = { default = "swordfish-0123456789", sensitive = true }
+
+[[provisioner]]
+type = "shell"
+inline = ["echo ${var.token} > /etc/left"]
+"#;
+    let folder = kiln.world.template("tiny", &tiny_template(&tiny()?, step))?;
+    let run = kiln.run(&["build", folder.to_str().context("a path")?, "--on-error", "keep"])?;
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let text = error(&kiln, &run);
+    assert!(text.contains("the value of `token` is in /etc/left"), "{text}");
+    assert!(!run.stderr.contains("swordfish"), "{}", run.stderr);
+    assert_eq!(kiln.images()?, 0);
+    let kept = fs_err::read_dir(kiln.world.home().join("kept"))?.next().context("nothing was kept")??.path();
+    assert!(kept.join("overlay.qcow2").is_file() && kept.join("appliance-console.log").is_file());
+    Ok(())
+}
+
+#[test]
 fn a_full_disk() -> Result<()> {
     let kiln = world()?;
     let home = kiln.world.home();
