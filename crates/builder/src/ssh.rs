@@ -3,7 +3,7 @@
 //! ```text
 //! files       the agent puts an SSH server of the build's own into the image ─▶ kernel or boot loader ─▶ steps ─▶ off
 //!                ─▶ the agent takes it out again, sysprep
-//! cloud-init  a NoCloud seed on a CD ─▶ boot loader ─▶ steps ─▶ what cloud-init made of it is taken out ─▶ off ─▶ sysprep
+//! cloud-init  a NoCloud seed disk ─▶ boot loader ─▶ steps ─▶ what cloud-init made of it is taken out ─▶ off ─▶ sysprep
 //! none        the image has an account of its own
 //! ```
 //! The guest's host key is made here and pinned; both keys live as long as the build.
@@ -74,7 +74,7 @@ impl Kiln {
             return Err(Error::NoNetworkForSsh);
         }
         let entrance = self.make_entrance(machines, ssh, events).await?;
-        let start_by = self.start_of(machines)?;
+        let start_by = self.start_of(machines, &entrance)?;
         events.note(&start_by.described);
         let surroundings = surroundings(machines, start_by.interface);
         let mut guest = self.boot_guest(machines, ssh, &entrance, start_by, events).await?;
@@ -193,7 +193,8 @@ impl Kiln {
             machines.hardware.config(&template.machine, start_by.boot, machines.folder.path(), "guest");
         config.disks = machines.volumes.iter().map(|volume| volume.disk(start_by.interface)).collect();
         if let Put::Seed { path, .. } = &entrance.put {
-            config.media = vec![Medium { path: path.clone(), kind: MediumKind::Cdrom, boots: false }];
+            // Cloud kernels have no driver for a CD drive.
+            config.media = vec![Medium { path: path.clone(), kind: MediumKind::Disk, boots: false }];
         }
         config.network = Network::Forwarded(vec![target.port]);
         config.tpm = machines.state.tpm();
@@ -210,7 +211,7 @@ impl Kiln {
     }
 
     /// Chooses how the guest starts: by its kernel alone where that is enough, else by its own boot loader.
-    fn start_of(&self, machines: &Machines<'_>) -> Result<Start, Error> {
+    fn start_of(&self, machines: &Machines<'_>, entrance: &Entrance) -> Result<Start, Error> {
         let loader = |why: &str| Start {
             boot: machines.state.boot(),
             interface: Interface::VirtioBlk,
@@ -222,6 +223,10 @@ impl Kiln {
         }
         if reboots(template) {
             return Ok(loader("a step reboots it"));
+        }
+        if matches!(entrance.put, Put::Seed { .. }) {
+            // Without the initrd's modules the seed is there only after cloud-init has looked for it.
+            return Ok(loader("cloud-init is to find its seed"));
         }
         let disk = &machines.base.disk;
         let Ok(root) = find_root(disk) else { return Ok(loader("its root cannot be read")) };

@@ -1,11 +1,12 @@
-//! The NoCloud seed: a CD from which cloud-init takes a key of the user's and one of the guest's.
+//! The NoCloud seed: a disk from which cloud-init takes a key of the user's and one of the guest's.
 //!
 //! ```text
 //! CIDATA/meta-data   the instance's id: a new one makes cloud-init do its work again
 //!        user-data   `#cloud-config`, and JSON, which is YAML
 //! ```
-//! There is no `network-config`: cloud-init then asks the network card's DHCP, which QEMU answers, and what it writes into
-//! the image fits every other machine as well.
+//! It is an ISO 9660 file system on a disk that the guest's initrd has a driver for: cloud-init looks for it before others
+//! are loaded, and Debian's cloud kernel drives no CD of these machines at all. There is no `network-config`: cloud-init
+//! then asks the network card's DHCP, which QEMU answers, and what it writes into the image fits every other machine.
 
 use crate::{
     communicator::ssh::{KeyPair, SshError},
@@ -38,12 +39,12 @@ pub struct Seed {
 pub enum SeedError {
     /// The key cannot be written.
     Key(#[from] SshError),
-    /// The CD cannot be made.
+    /// The image cannot be made.
     Medium(#[from] MediumError),
 }
 
 impl Seed {
-    /// Writes the CD.
+    /// Writes the disk's image.
     ///
     /// # Errors
     /// When it cannot be written.
