@@ -6,7 +6,7 @@
 //! - [`inspect`] lists the partitions (GPT, MBR, or none) and what each holds;
 //! - [`find_root`] finds the root file system, what its `fstab` mounts and which system it is, [`facts`] what kind;
 //! - [`find_kernel`] reads the newest kernel and its modules out of it, [`fetch_kernel`] gets a spare one;
-//! - [`grow`] makes a disk and its last partition larger;
+//! - [`grow()`] makes a disk and its last partition larger;
 //! - [`build`] bootstraps Debian into a disk that boots by itself under BIOS and UEFI.
 //!
 //! **Invariant:** nothing here needs a loop device, a mount of the host, or (with user namespaces) root.
