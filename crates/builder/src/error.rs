@@ -161,8 +161,11 @@ pub enum Error {
         image: ImageId,
     },
     /// The image names no kernel that the appliance can use, and none is in the cache.
-    #[error("the image holds no kernel, and no fallback kernel is in the cache")]
-    NoKernel,
+    #[error("no kernel for the agent: {why}, and the cache has none")]
+    NoKernel {
+        /// Why the image's own does not serve.
+        why: String,
+    },
     /// An installer did not end.
     #[error("the installer is not done after {}s: install.timeout", after.as_secs())]
     InstallTimedOut {
@@ -276,7 +279,7 @@ impl Error {
                 ErrorKind::Usage
             }
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::NoKernel | Self::NewerHome { .. } => ErrorKind::Host,
+            Self::NoKernel { .. } | Self::NewerHome { .. } => ErrorKind::Host,
             Self::StepNotRun(error) if matches!(**error, StepError::NoProgram { .. }) => ErrorKind::Host,
             Self::Machine(error) if error.host_lacks() => ErrorKind::Host,
             Self::Disk(kiln_disk::Error::MissingTool { .. }) => ErrorKind::Host,
@@ -290,7 +293,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NoKernel => Some("kiln doctor --fix".to_owned()),
+            Self::NoKernel { .. } => Some("kiln doctor --fix".to_owned()),
             Self::Leaked { .. } => Some(
                 "remove it in the step that wrote it; a step reads secrets from its environment or /run/secrets"
                     .to_owned(),

@@ -5,7 +5,7 @@
 //! come with the template's `initrd`, whose files the appliance's own are added to.
 
 use crate::Error;
-use kiln_disk::{KernelTree, Module, Root, cached_kernels, find_kernel};
+use kiln_disk::{KernelTree, Module, Root, cached_kernels, find_kernel, kernel_version};
 use kiln_machine::appliance::WANTED_MODULES;
 use kiln_template::Machine;
 use kiln_types::Architecture;
@@ -23,18 +23,12 @@ pub(crate) struct Kernel {
 
 /// Chooses.
 pub(crate) fn choose(machine: &Machine, disk: &Path, root: &Root, cache: &Path) -> Result<Kernel, Error> {
-    let (own, why) = match find_kernel(disk, root)? {
-        // The agent is a 64-bit program; a 64-bit kernel runs the image's own.
-        Some(tree) if tree.architecture()? == Some(Architecture::I386) => {
-            (None, "the image's own is a 32-bit one")
-        }
-        own => (own, "the image holds none"),
-    };
+    let own = find_kernel(disk, root)?;
     let wanted: Vec<_> = WANTED_MODULES.iter().copied().chain(root.modules()).collect();
     let fallbacks = cached_kernels(cache)?;
     if let Some(given) = &machine.kernel {
         let vmlinuz = fs_err::read(&given.path)?;
-        let version = version(&vmlinuz);
+        let version = kernel_version(&vmlinuz);
         let trees = own.iter().chain(&fallbacks);
         let tree = version.as_ref().and_then(|version| trees.clone().find(|tree| tree.version() == version));
         let modules = tree.map_or(Ok(Vec::new()), |tree| tree.modules(&wanted))?;
@@ -45,44 +39,37 @@ pub(crate) fn choose(machine: &Machine, disk: &Path, root: &Root, cache: &Path) 
         let described = format!("{version} (the template's), {} modules", modules.len());
         return Ok(Kernel { vmlinuz, modules, initrd, described });
     }
-    let (tree, whose): (KernelTree, _) = match own {
-        Some(own) => (own, "the image's own".to_owned()),
-        None => (fallbacks.into_iter().next().ok_or(Error::NoKernel)?, format!("the fallback: {why}")),
+    let why = match own.map(|tree| fit(&tree, &wanted)).transpose()? {
+        Some(Ok(kernel)) => return Ok(kernel),
+        Some(Err(why)) => why,
+        None => "the image holds none".to_owned(),
     };
+    let fallback = fallbacks.into_iter().next().ok_or_else(|| Error::NoKernel { why: why.clone() })?;
+    let modules = fallback.modules(&wanted)?;
+    let whose = format!("the fallback: {why}");
+    described(&fallback, modules, &whose)
+}
+
+/// Takes the image's own kernel where the agent can run on it, else says why not.
+fn fit(tree: &KernelTree, wanted: &[&str]) -> Result<Result<Kernel, String>, Error> {
+    // The agent is a 64-bit program; a 64-bit kernel runs the programs of a 32-bit image.
+    if tree.architecture()? == Some(Architecture::I386) {
+        return Ok(Err("the image's own is a 32-bit one".to_owned()));
+    }
+    match tree.modules(wanted) {
+        Ok(modules) => described(tree, modules, "the image's own").map(Ok),
+        Err(kiln_disk::Error::MissingModule { kernel, module }) => {
+            Ok(Err(format!("the image's own, {kernel}, has no {module}")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn described(tree: &KernelTree, modules: Vec<Module>, whose: &str) -> Result<Kernel, Error> {
     Ok(Kernel {
         vmlinuz: tree.read_vmlinuz()?,
-        modules: tree.modules(&wanted)?,
+        modules,
         initrd: Vec::new(),
         described: format!("{} ({whose})", tree.version()),
     })
-}
-
-/// Reads the version out of a bzImage: `HdrS` at 0x202, at 0x20e the place of the text, less 0x200
-/// (Documentation/arch/x86/boot.rst).
-fn version(vmlinuz: &[u8]) -> Option<String> {
-    if vmlinuz.get(0x202..0x206)? != b"HdrS" {
-        return None;
-    }
-    let place = usize::from(u16::from_le_bytes(vmlinuz.get(0x20e..0x210)?.try_into().ok()?)) + 0x200;
-    let text = vmlinuz.get(place..)?.get(..256)?;
-    let end = text.iter().position(|byte| matches!(byte, 0 | b' '))?;
-    let version = std::str::from_utf8(&text[..end]).ok()?;
-    (!version.is_empty()).then(|| version.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_is_found_and_nothing_else_is() {
-        let mut image = vec![0; 0x1000];
-        image[0x202..0x206].copy_from_slice(b"HdrS");
-        image[0x20e..0x210].copy_from_slice(&0x300_u16.to_le_bytes());
-        image[0x500..0x51a].copy_from_slice(b"6.1.0-56-cloud-amd64 (x@y)");
-        assert_eq!(version(&image).as_deref(), Some("6.1.0-56-cloud-amd64"));
-        image[0x20f] = 0xff;
-        assert_eq!(version(&image), None, "a place past the end");
-        assert_eq!(version(b"\x7fELF"), None);
-    }
 }

@@ -16,7 +16,7 @@ use crate::{
     step::{Surroundings, told_progress},
     steps::{Machines, disk_variables, reboots, sysprep},
 };
-use kiln_disk::{find_kernel, find_root};
+use kiln_disk::{Root, find_kernel, find_root};
 use kiln_machine::{
     Running,
     communicator::{
@@ -237,25 +237,36 @@ impl Kiln {
         }
         let path = machines.folder.path().join("guest-kernel");
         fs_err::write(&path, kernel.read_vmlinuz()?)?;
-        let root_argument = root.root_argument("nvme0n1");
-        let arguments = ["console=ttyS0", "ro", "panic=-1"].join(" ");
+        let command_line = command_line(&root);
         Ok(Start {
-            boot: Boot::Kernel {
-                kernel: path,
-                initrd: None,
-                command_line: format!("{root_argument} {arguments}"),
-            },
+            boot: Boot::Kernel { kernel: path, initrd: None, command_line },
             interface: Interface::Nvme,
             described: format!("boots its kernel {} without boot loader and initrd", kernel.version()),
         })
     }
 }
 
+/// Tells the kernel what the image's boot loader would tell it, and what makes its console ours: the last one named is the
+/// one that services write to.
+fn command_line(root: &Root) -> String {
+    let ours = |argument: &&String| {
+        let name = argument.split('=').next().unwrap_or_default();
+        !["console", "panic", "quiet", "splash", "initrd", "BOOT_IMAGE"].contains(&name)
+    };
+    let mut arguments = vec![root.root_argument("nvme0n1")];
+    arguments.extend(root.boot_arguments.iter().filter(ours).cloned());
+    if !root.boot_arguments.iter().any(|argument| matches!(argument.as_str(), "ro" | "rw")) {
+        arguments.push("ro".to_owned());
+    }
+    arguments.extend(["console=ttyS0", "panic=-1"].map(str::to_owned));
+    arguments.join(" ")
+}
+
 /// Says whether another way in may be open.
 fn is_unfit(error: &Error) -> bool {
     match error {
         Error::FastBoot(error) => matches!(**error, FastBootError::Unfit(_)),
-        Error::Disk(_) | Error::NoKernel => true,
+        Error::Disk(_) | Error::NoKernel { .. } => true,
         _ => false,
     }
 }
@@ -306,4 +317,34 @@ pub(crate) async fn shut_down(
     drop(session.exec(&exec, Some(Duration::from_secs(30)), |_, _| {}).await);
     session.disconnect().await;
     turned_off(running, OFF_WITHIN, events).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kiln_disk::FileSystem;
+
+    #[test]
+    fn a_kernel_is_told_what_the_boot_loader_would_tell_it() {
+        let told = |arguments: &[&str]| {
+            command_line(&Root {
+                partition: Some(1),
+                device: "vda1".to_owned(),
+                offset: 0,
+                size: 0,
+                filesystem: FileSystem::Ext4,
+                options: String::new(),
+                uuid: None,
+                partuuid: Some("1a2b-01".to_owned()),
+                mounts: Vec::new(),
+                boot_arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+                os_release: None,
+            })
+        };
+        assert_eq!(told(&[]), "root=PARTUUID=1a2b-01 ro console=ttyS0 panic=-1");
+        assert_eq!(
+            told(&["rw", "net.ifnames=0", "quiet", "console=tty0", "dyndbg=\"a b\""]),
+            "root=PARTUUID=1a2b-01 rw net.ifnames=0 dyndbg=\"a b\" console=ttyS0 panic=-1"
+        );
+    }
 }

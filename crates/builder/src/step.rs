@@ -6,7 +6,7 @@ use crate::{
     mask::Mask,
 };
 use kiln_machine::{
-    communicator::ssh::Progress,
+    communicator::ssh::{Progress, Reached},
     provisioner::{
         AnsibleHost, AnsibleStep, Cause, DownloadStep, FileSource, FileStep, RebootStep, ShellSource,
         ShellStep, StepError, StepFailed,
@@ -147,7 +147,9 @@ fn ansible_step(name: &str, ansible: &kiln_template::AnsibleStep) -> AnsibleStep
 pub(crate) fn told_progress(progress: Progress) -> String {
     match progress {
         Progress::Console(line) => line,
-        Progress::Reached(reached) => format!("ssh: {reached}"),
+        Progress::Reached(Reached::Nothing | Reached::Tcp) => "ssh: no server answers yet".to_owned(),
+        Progress::Reached(Reached::Banner) => "ssh: a server answers".to_owned(),
+        Progress::Reached(Reached::Login) => "ssh: logs in".to_owned(),
         Progress::Server(server) => format!("ssh: the guest runs {server}"),
     }
 }
