@@ -1,5 +1,6 @@
 //! What can go wrong with an export.
 
+use kiln_types::BlockIndex;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -39,6 +40,28 @@ pub enum Error {
         needed: u64,
     },
 
+    /// Something was chosen that the format does not have.
+    #[error("{option}: {why}")]
+    Option {
+        /// What was chosen.
+        option: &'static str,
+        /// Why it cannot be.
+        why: String,
+    },
+
+    /// An incremental export was asked for of a snapshot that stands alone.
+    #[error("the snapshot has no parent, so that an export of it cannot be incremental")]
+    NoParent,
+
+    /// A block could not be compressed.
+    #[error("could not compress block {}", index.0)]
+    Compress {
+        /// The block.
+        index: BlockIndex,
+        /// What the compressor said.
+        source: io::Error,
+    },
+
     /// The thread that writes the file ended without an answer.
     #[error("the thread that writes `{}` ended unexpectedly", path.display())]
     Worker {
@@ -58,7 +81,11 @@ impl Error {
                 let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
                 Some(format!("df -h '{}'", folder.unwrap_or(Path::new(".")).display()))
             }
-            Self::Write { .. } | Self::Worker { .. } => None,
+            Self::Write { .. }
+            | Self::Option { .. }
+            | Self::NoParent
+            | Self::Compress { .. }
+            | Self::Worker { .. } => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What an export is asked for, and what it made.
 
-use kiln_qcow2::Format;
+use crate::{Kind, Target};
 use kiln_store::Verify;
 use kiln_types::{Digest, SnapshotId};
 use std::path::PathBuf;
@@ -10,13 +10,15 @@ use std::path::PathBuf;
 pub struct ExportRequest {
     /// The snapshot.
     pub snapshot: SnapshotId,
-    /// The format of the file.
-    pub format: Format,
+    /// What the file is.
+    pub target: Target,
     /// The file; an existing one is replaced when the new one is whole. Its folder must exist.
     pub path: PathBuf,
-    /// Whether a qcow2's frames are decoded and their blocks' digests compared while they are copied; otherwise only
-    /// their structure is checked. Other formats decode every block and always compare.
+    /// Whether frames that are copied are decoded and their blocks' digests compared; otherwise only their structure is
+    /// checked. Where blocks are decoded anyway, their digests are always compared.
     pub verify: Verify,
+    /// Whether the whole file's SHA-256 is wanted. Of a raw file that means hashing its holes.
+    pub sha256: bool,
 }
 
 /// A file that was made.
@@ -25,9 +27,9 @@ pub struct Exported {
     /// The file.
     pub path: PathBuf,
     /// Its format.
-    pub format: Format,
-    /// The SHA-256 of the whole file.
-    pub sha256: Digest,
+    pub kind: Kind,
+    /// The SHA-256 of the whole file, where it was wanted.
+    pub sha256: Option<Digest>,
     /// The bytes of the file; fewer of them take space where it is sparse.
     pub size: u64,
 }

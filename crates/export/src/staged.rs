@@ -39,7 +39,12 @@ impl Staged {
 
     /// Opens the file once more, for a thread that writes it.
     pub(crate) fn open(&self) -> Result<File, Error> {
-        self.file.reopen().map_err(|source| self.failure(0).write(source))
+        self.open_raw().map_err(|source| self.failure(0).write(source))
+    }
+
+    /// As [`Staged::open`], with the system's own error.
+    pub(crate) fn open_raw(&self) -> io::Result<File> {
+        self.file.reopen()
     }
 
     /// How failures of writing this file are told, `needed` being the bytes that it takes.
@@ -65,6 +70,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// Errors of an output that is no file of ours.
+    pub(crate) fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), needed: 0 }
+    }
+
     pub(crate) fn write(&self, source: io::Error) -> Error {
         let path = self.path.clone();
         match source.kind() {

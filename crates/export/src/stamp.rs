@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! vmdk   the descriptor's lines CID=xxxxxxxx and RW 8192 SPARSE "name" (the staged file's)
-//! vhd    footer, at the start and at the end:  24 time stamp   64 checksum   68 UUID
+//! vhd    footer, at the end and of a dynamic disk at the start, too:
+//!         24 time stamp   64 checksum   68 UUID
 //! vhdx   headers at 64 KiB and 128 KiB:         4 checksum      8 sequence number   16 file write GUID
 //!                                              32 data write GUID    68 log length   72 log offset
 //!        log                                    what has been replayed
@@ -87,6 +88,10 @@ fn vhd(file: &File, id: &Identity) -> io::Result<()> {
         let mut footer = [0; 512];
         file.read_exact_at(&mut footer, at)?;
         if !footer.starts_with(b"conectix") {
+            // A fixed disk begins with its own first sector.
+            if at == 0 {
+                continue;
+            }
             return Err(missing("footer"));
         }
         footer[24..28].fill(0);

@@ -2,9 +2,9 @@
 
 use super::*;
 use anyhow::{Context, Result, ensure};
-use kiln_qcow2::{BlockSource, Chain, RawDisk};
-use kiln_store::{Location, NewSnapshot};
-use kiln_types::{AccountId, BLOCK_SIZE, RegionName, SnapshotId};
+use kiln_qcow2::{BlockSource, Chain, Format, RawDisk};
+use kiln_store::{Location, NewSnapshot, Verify};
+use kiln_types::{AccountId, BLOCK_SIZE, ByteSize, RegionName, SnapshotId};
 use std::{
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
@@ -70,11 +70,11 @@ impl World {
     async fn export(
         &self,
         snapshot: SnapshotId,
-        format: Format,
+        target: Target,
         name: &str,
         verify: Verify,
     ) -> Result<Exported> {
-        let request = ExportRequest { snapshot, format, path: self.path(name), verify };
+        let request = ExportRequest { snapshot, target, path: self.path(name), verify, sha256: true };
         let mut steps = Vec::new();
         let exported = export(&self.region, &request, |done, total| steps.push((done, total))).await?;
         ensure!(steps.is_sorted() && steps.last().is_none_or(|(done, total)| done == total), "{steps:?}");
@@ -83,22 +83,63 @@ impl World {
     }
 
     /// Lets others judge an export: QEMU its content, sha256sum its digest.
-    fn judge(&self, exported: &Exported, want: &Path) -> Result<()> {
-        let (file, format) = (exported.path.display().to_string(), exported.format.qemu_name());
-        let want = want.display().to_string();
-        if !matches!(exported.format, Format::Raw | Format::Vhd) {
-            run("qemu-img", &["check", "-f", format, &file])?;
-        }
-        let compare = ["compare", "-f", format, "-F", "raw", &file, &want];
-        run("qemu-img", &compare)?;
+    fn judge(&self, exported: &Exported, target: &Target, want: &Path) -> Result<()> {
+        let file = exported.path.display().to_string();
         let sums = run("sha256sum", &[&file])?;
-        ensure!(sums.starts_with(&exported.sha256.to_string()), "{sums}");
+        ensure!(exported.sha256.is_some_and(|digest| sums.starts_with(&digest.to_string())), "{sums}");
         ensure!(fs_err::metadata(&exported.path)?.len() == exported.size);
-        let info = kiln_qcow2::gate(&exported.path, exported.format)?;
-        let exact = fs_err::metadata(want)?.len();
-        let size = if exported.format == Format::Raw { exact } else { exact.next_multiple_of(512) };
-        ensure!(info.virtual_size == size, "{} and not {size}", info.virtual_size);
+        let (disk, format) = self.disk_in(exported, target)?;
+        let (file, name) = (disk.display().to_string(), format.qemu_name());
+        let want = want.display().to_string();
+        if !matches!(format, Format::Raw | Format::Vhd) {
+            let said = run("qemu-img", &["check", "-f", name, &file])?;
+            ensure!(!said.contains("leaked"), "{said}");
+        }
+        run("qemu-img", &["compare", "-f", name, "-F", "raw", &file, &want])?;
+        let size = target.volume_size(fs_err::metadata(want)?.len());
+        let parent = matches!(target, Target::Qcow2(Qcow2 { parent: Some(_), .. }));
+        let info = if parent { None } else { Some(kiln_qcow2::gate(&disk, format)?) };
+        ensure!(info.is_none_or(|info| info.virtual_size == size), "{info:?} and not {size}");
         Ok(())
+    }
+
+    /// Unpacks the disk where an export holds one in an archive.
+    fn disk_in(&self, exported: &Exported, target: &Target) -> Result<(PathBuf, Format)> {
+        let format = match target {
+            Target::Qcow2(_) => Format::Qcow2,
+            Target::Raw => Format::Raw,
+            Target::Vmdk(_) => Format::Vmdk,
+            Target::Vhd(_) => Format::Vhd,
+            Target::Vhdx => Format::Vhdx,
+            Target::Ova(_) | Target::Gce => return self.unpacked(exported),
+        };
+        Ok((exported.path.clone(), format))
+    }
+
+    fn unpacked(&self, exported: &Exported) -> Result<(PathBuf, Format)> {
+        let folder = self.path("unpacked");
+        fs_err::create_dir_all(&folder)?;
+        let (archive, to) = (exported.path.display().to_string(), folder.display().to_string());
+        let list = run("tar", &["-tf", &archive])?;
+        run("tar", &["-C", &to, "-xf", &archive])?;
+        if exported.kind == Kind::Gce {
+            ensure!(list == "disk.raw\n", "{list}");
+            run("gzip", &["-t", &archive])?;
+            return Ok((folder.join("disk.raw"), Format::Raw));
+        }
+        ensure!(list == "disk.ovf\ndisk.mf\ndisk.vmdk\n", "{list}");
+        // The manifest's lines, as sha256sum reads them.
+        let manifest = fs_err::read_to_string(folder.join("disk.mf"))?;
+        ensure!(manifest.lines().count() == 2, "{manifest}");
+        for line in manifest.lines() {
+            let (name, digest) = line.split_once(")= ").context("a line of a manifest")?;
+            let name = folder.join(name.trim_start_matches("SHA256("));
+            ensure!(run("sha256sum", &[&name.display().to_string()])?.starts_with(digest), "{line}");
+        }
+        let ovf = fs_err::read_to_string(folder.join("disk.ovf"))?;
+        let size = fs_err::metadata(folder.join("disk.vmdk"))?.len();
+        ensure!(ovf.contains(&format!("ovf:size=\"{size}\"")) && ovf.contains("a &amp; b"), "{ovf}");
+        Ok((folder.join("disk.vmdk"), Format::Vmdk))
     }
 
     fn nothing_is_left(&self) -> Result<()> {
@@ -122,25 +163,86 @@ fn run(tool: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// Every format, in every form that can be chosen.
+fn targets() -> Result<Vec<Target>> {
+    let word = |text: &str| Some(text.to_owned());
+    let mut targets: Vec<Target> = Vec::new();
+    for kind in Kind::ALL {
+        let machine = Machine { name: "a & b".to_owned(), ..Machine::default() };
+        targets.push(Target::new(kind, Options { machine, ..Options::default() })?);
+    }
+    for (kind, subformat) in [(Kind::Vmdk, "sparse"), (Kind::Vhd, "fixed")] {
+        targets.push(Target::new(kind, Options { subformat: word(subformat), ..Options::default() })?);
+    }
+    for (compression, kib, compat) in [
+        ("zstd", 64, "1.1"),
+        ("zlib", 64, "1.1"),
+        ("zlib", 512, "0.10"),
+        ("none", 4, "1.1"),
+        ("none", 64, "0.10"),
+    ] {
+        let cluster_size = Some(ByteSize::from_bytes(kib << 10));
+        let options = Options {
+            compression: word(compression),
+            compat: word(compat),
+            cluster_size,
+            ..Options::default()
+        };
+        targets.push(Target::new(Kind::Qcow2, options)?);
+    }
+    Ok(targets)
+}
+
 #[tokio::test]
 async fn every_format_holds_the_volume() -> Result<()> {
     let world = World::new().await?;
     // Ends inside a sector, inside a block.
     let disk = world.disk("disk.raw", 23 * BLOCK_SIZE + 512 * 9 + 100)?;
     let snapshot = world.snapshot(RawDisk::open(&disk)?, None).await?;
-    for format in Format::ALL {
-        let name = format!("out/disk.{format}");
-        let first = world.export(snapshot, format, &name, Verify::Length).await?;
-        world.judge(&first, &disk).context(format)?;
+    let targets = targets()?;
+    for (number, target) in targets.iter().enumerate() {
+        let name = format!("out/{number}.{}", target.kind());
+        let first = world.export(snapshot, target.clone(), &name, Verify::Length).await?;
+        world.judge(&first, target, &disk).with_context(|| format!("{target:?}"))?;
         let mode = fs_err::metadata(&first.path)?.mode() & 0o777;
         ensure!(mode & 0o600 == 0o600 && mode & 0o111 == 0, "{mode:o}");
         // Over the old file, with every digest compared: the same bytes.
-        let second = world.export(snapshot, format, &name, Verify::Digest).await?;
-        ensure!(first == second, "{format}: the same snapshot gives the same bytes");
+        let second = world.export(snapshot, target.clone(), &name, Verify::Digest).await?;
+        ensure!(first == second, "{target:?}: the same snapshot gives the same bytes");
     }
-    ensure!(fs_err::read_dir(world.path("out"))?.count() == Format::ALL.len(), "nothing else is left");
-    let used = fs_err::metadata(world.path("out/disk.raw"))?.blocks() * 512;
+    ensure!(fs_err::read_dir(world.path("out"))?.count() == targets.len(), "nothing else is left");
+    let used = fs_err::metadata(world.path("out/1.raw"))?.blocks() * 512;
     ensure!(used < 16 * BLOCK_SIZE, "holes stay holes, {used} bytes are used");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_has_every_byte() -> Result<()> {
+    let world = World::new().await?;
+    let disk = world.disk("disk.raw", 13 * BLOCK_SIZE + 100)?;
+    let snapshot = world.snapshot(RawDisk::open(&disk)?, None).await?;
+    let out = fs_err::File::create(world.path("out/stream"))?;
+    let sent = stream(&world.region, snapshot, out, |_, _| {}).await?;
+    ensure!(sent == 13 * BLOCK_SIZE + 100);
+    ensure!(fs_err::read(world.path("out/stream"))? == fs_err::read(&disk)?);
+    // A reader that has gone, as of `| head`.
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let failed = stream(&world.region, snapshot, writer, |_, _| {}).await;
+    ensure!(matches!(failed, Err(Error::Write { .. })), "{failed:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_raw_file_need_not_be_hashed() -> Result<()> {
+    let world = World::new().await?;
+    fs_err::File::create(world.path("disk.raw"))?.set_len(1 << 40)?;
+    let snapshot = world.snapshot(RawDisk::open(&world.path("disk.raw"))?, None).await?;
+    let path = world.path("out/disk.raw");
+    let request =
+        ExportRequest { snapshot, target: Target::Raw, path, verify: Verify::Digest, sha256: false };
+    let exported = export(&world.region, &request, |_, _| {}).await?;
+    ensure!(exported.size == 1 << 40 && exported.sha256.is_none());
     Ok(())
 }
 
@@ -149,7 +251,8 @@ async fn qcow2_holds_the_regions_frames() -> Result<()> {
     let world = World::new().await?;
     let disk = world.disk("disk.raw", 40 * BLOCK_SIZE)?;
     let snapshot = world.snapshot(RawDisk::open(&disk)?, None).await?;
-    let exported = world.export(snapshot, Format::Qcow2, "out/a.qcow2", Verify::Length).await?;
+    let exported =
+        world.export(snapshot, Target::Qcow2(Qcow2::default()), "out/a.qcow2", Verify::Length).await?;
     let file = fs_err::read(&exported.path)?;
     let map = world.region.block_map(snapshot).await?;
     let (_, frame) = map.data().next().context("a block")?;
@@ -178,12 +281,29 @@ async fn a_child_made_of_overlays() -> Result<()> {
         "qemu-img",
         &["convert", "-f", "qcow2", "-O", "raw", &name, &world.path("want.raw").display().to_string()],
     )?;
-    for format in [Format::Qcow2, Format::Raw] {
-        let exported = world.export(child, format, &format!("out/child.{format}"), Verify::Digest).await?;
-        world.judge(&exported, &world.path("want.raw")).context(format)?;
+    let want = world.path("want.raw");
+    let whole = Target::Qcow2(Qcow2::default());
+    for target in [whole.clone(), Target::Raw] {
+        let name = format!("out/child.{}", target.kind());
+        let exported = world.export(child, target.clone(), &name, Verify::Digest).await?;
+        world.judge(&exported, &target, &want).with_context(|| format!("{target:?}"))?;
     }
-    let exported = world.export(parent, Format::Qcow2, "out/parent.qcow2", Verify::Digest).await?;
-    world.judge(&exported, &disk)
+    let exported = world.export(parent, whole.clone(), "out/parent.qcow2", Verify::Digest).await?;
+    world.judge(&exported, &whole, &disk)?;
+    world.export(parent, Target::Raw, "out/parent.raw", Verify::Digest).await?;
+    // What the child wrote, over the parent's file; zeros hide what that has.
+    for (below, kib) in [("parent.qcow2", 512), ("parent.raw", 64)] {
+        let cluster_size = Some(ByteSize::from_bytes(kib << 10));
+        let incremental = Some(below.to_owned());
+        let target = Target::new(Kind::Qcow2, Options { cluster_size, incremental, ..Options::default() })?;
+        let top = world.export(child, target.clone(), "out/top.qcow2", Verify::Digest).await?;
+        world.judge(&top, &target, &want).with_context(|| format!("{target:?}"))?;
+        let whole = fs_err::metadata(world.path("out/child.qcow2"))?.len();
+        ensure!(top.size < whole, "{} and {whole}", top.size);
+        let orphan = world.export(parent, target, "out/orphan.qcow2", Verify::Digest).await;
+        ensure!(orphan.is_err_and(|error| matches!(error.downcast_ref(), Some(Error::NoParent))));
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -191,10 +311,11 @@ async fn an_empty_volume_and_an_unknown_snapshot() -> Result<()> {
     let world = World::new().await?;
     fs_err::File::create(world.path("empty.raw"))?.set_len(3 << 30)?;
     let snapshot = world.snapshot(RawDisk::open(&world.path("empty.raw"))?, None).await?;
-    let exported = world.export(snapshot, Format::Qcow2, "out/empty.qcow2", Verify::Length).await?;
-    world.judge(&exported, &world.path("empty.raw"))?;
+    let exported =
+        world.export(snapshot, Target::Qcow2(Qcow2::default()), "out/empty.qcow2", Verify::Length).await?;
+    world.judge(&exported, &Target::Qcow2(Qcow2::default()), &world.path("empty.raw"))?;
     fs_err::remove_file(&exported.path)?;
-    let unknown = world.export(SnapshotId::from_bits(1), Format::Raw, "out/x.raw", Verify::Length).await;
+    let unknown = world.export(SnapshotId::from_bits(1), Target::Raw, "out/x.raw", Verify::Length).await;
     ensure!(unknown.is_err_and(|error| matches!(error.downcast_ref(), Some(Error::Store(_)))));
     world.nothing_is_left()
 }
@@ -211,15 +332,18 @@ async fn damage_in_the_region_is_found_and_leaves_nothing() -> Result<()> {
     let file = fs_err::OpenOptions::new().write(true).open(&pack)?;
     // Noise is stored as it is, so that a wrong byte in it decodes: only the digest tells.
     file.file().write_all_at(b"wrong", frame.offset + u64::from(frame.length) / 2)?;
-    for format in [Format::Raw, Format::Qcow2, Format::Vhdx] {
-        let failed = world.export(snapshot, format, "out/a", Verify::Digest).await;
-        ensure!(failed.is_err_and(|error| matches!(error.downcast_ref(), Some(Error::Store(_)))), "{format}");
+    for target in targets()? {
+        let failed = world.export(snapshot, target.clone(), "out/a", Verify::Digest).await;
+        ensure!(
+            failed.is_err_and(|error| matches!(error.downcast_ref(), Some(Error::Store(_)))),
+            "{target:?}"
+        );
     }
     // A frame that is none is found without decoding.
     for (_, frame) in map.data() {
         file.file().write_all_at(&[0x55; 16], frame.offset)?;
     }
-    let failed = world.export(snapshot, Format::Qcow2, "out/a", Verify::Length).await;
+    let failed = world.export(snapshot, Target::Qcow2(Qcow2::default()), "out/a", Verify::Length).await;
     let error = failed.err().context("the frames are damaged")?;
     ensure!(matches!(error.downcast_ref(), Some(Error::Store(_))), "{error:?}");
     world.nothing_is_left()
@@ -231,7 +355,7 @@ async fn a_target_that_cannot_be_written() -> Result<()> {
     let disk = world.disk("disk.raw", 2 * BLOCK_SIZE)?;
     let snapshot = world.snapshot(RawDisk::open(&disk)?, None).await?;
     for name in ["missing/a.qcow2", "out"] {
-        let failed = world.export(snapshot, Format::Qcow2, name, Verify::Length).await;
+        let failed = world.export(snapshot, Target::Qcow2(Qcow2::default()), name, Verify::Length).await;
         let error = failed.err().context("it cannot be written")?;
         ensure!(format!("{error:#}").contains(name), "{error:#}");
     }
@@ -244,7 +368,7 @@ fn a_full_file_system_is_told_with_the_path_and_the_need() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let staged = staged::Staged::beside(&folder.path().join("a.qcow2"))?;
     let full = fs_err::OpenOptions::new().write(true).open("/dev/full")?;
-    let error = file::HashedFile::new(full.into()).bytes(b"x").err().context("/dev/full is full")?;
+    let error = file::HashedFile::new(full.into(), true).bytes(b"x").err().context("/dev/full is full")?;
     let told = staged.failure(12_345).write(error);
     ensure!(matches!(&told, Error::DiskFull { needed: 12_345, .. }), "{told}");
     ensure!(

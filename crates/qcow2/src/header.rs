@@ -33,6 +33,8 @@ pub(crate) const COMPRESSION: u64 = 1 << 3;
 pub(crate) const EXTENDED_L2: u64 = 1 << 4;
 /// Bytes of a version 2 header.
 pub(crate) const V2_LENGTH: u32 = 72;
+/// The extension that names the backing file's format.
+pub(crate) const BACKING_FORMAT: u32 = 0xe279_2aca;
 /// Compression type zstd.
 pub(crate) const ZSTD: u8 = 1;
 

@@ -1,10 +1,11 @@
 //! Writes a qcow2 file once, front to back.
 //!
-//! All lengths are known before the first byte is written, so every table stands in front of the data and nothing
-//! has to be patched: the file can be hashed while it is written, or sent down a pipe.
+//! Where all lengths are known before the first byte is written ([`Layout`], [`Writer`]), the file goes out in order and
+//! nothing has to be patched: it can be hashed while it is written. Where clusters are compressed on the way
+//! ([`OpenLayout`]), room is kept for the tables, and they are written last.
 //!
 //! ```text
-//! cluster 0            header, 112 bytes; end of extensions
+//! cluster 0            header, 112 bytes (72 in version 2); extensions; an overlay's backing file
 //!         refcount table, refcount blocks (16 bits a host cluster)
 //!         L1 table
 //!         L2 tables, one for each L1 entry under which something is stored
@@ -25,7 +26,7 @@
 mod layout;
 mod tables;
 
-pub use layout::{Compression, Content, Layout};
+pub use layout::{Backing, Compression, Content, Geometry, Layout, OpenLayout, Version};
 
 use crate::Error;
 use std::io;
@@ -73,7 +74,7 @@ impl<'a, O: Output> Writer<'a, O> {
     /// # Errors
     /// When the output fails.
     pub fn start(layout: &'a Layout, mut out: O) -> Result<Self, Error> {
-        let at = tables::write(layout, &mut out)?;
+        let at = layout.write_tables(&mut out)?;
         Ok(Self { layout, out, next_frame: 0, next_plain: 0, at })
     }
 
@@ -82,7 +83,7 @@ impl<'a, O: Output> Writer<'a, O> {
     /// # Errors
     /// [`Error::Layout`] when its length is not the one laid out, or when the output fails.
     pub fn frame(&mut self, frame: &[u8]) -> Result<(), Error> {
-        let expected = self.layout.frames().get(self.next_frame).map(|(_, length)| u64::from(*length));
+        let expected = self.layout.frames().get(self.next_frame).map(|length| u64::from(*length));
         self.accept(frame, expected, "frame")?;
         self.next_frame += 1;
         Ok(())
@@ -96,9 +97,8 @@ impl<'a, O: Output> Writer<'a, O> {
         if self.next_plain == 0 && self.next_frame == self.layout.frames().len() {
             self.pad(self.layout.plain_start())?;
         }
-        let due =
-            self.next_frame == self.layout.frames().len() && self.next_plain < self.layout.plain().len();
-        self.accept(cluster, due.then(|| self.layout.cluster_size()), "plain cluster")?;
+        let due = self.next_frame == self.layout.frames().len() && self.next_plain < self.layout.plain();
+        self.accept(cluster, due.then(|| self.layout.geometry.cluster_size()), "plain cluster")?;
         self.next_plain += 1;
         Ok(())
     }
@@ -108,7 +108,7 @@ impl<'a, O: Output> Writer<'a, O> {
     /// # Errors
     /// [`Error::Layout`] when something laid out has not been written, or when the output fails.
     pub fn finish(mut self) -> Result<O, Error> {
-        let (frames, plain) = (self.layout.frames().len(), self.layout.plain().len());
+        let (frames, plain) = (self.layout.frames().len(), self.layout.plain());
         if (self.next_frame, self.next_plain) != (frames, plain) {
             return Err(Error::Layout(format!(
                 "{} of {frames} frames and {} of {plain} plain clusters were written",

@@ -2,12 +2,13 @@
 
 use super::{
     Output,
-    layout::{Compression, Content, Layout, length},
+    layout::{Compression, Geometry, Layout, Place, Version, wide},
 };
 use crate::{
     Error,
-    header::{self, COMPRESSION, Header, MAGIC, ZSTD},
+    header::{self, BACKING_FORMAT, COMPRESSION, Header, MAGIC, ZSTD},
 };
+use std::io;
 use zerocopy::{
     IntoBytes,
     big_endian::{U16, U32, U64},
@@ -22,12 +23,11 @@ const ZERO: u64 = 1;
 
 /// Writes everything before the data; returns the bytes written.
 pub(super) fn write(layout: &Layout, out: &mut impl Output) -> Result<u64, Error> {
-    let cluster = layout.cluster_size();
+    let cluster = layout.geometry.cluster_size();
     let metadata = &layout.metadata;
-    let at = |place: u64| place << layout.cluster_bits;
+    let at = |place: u64| place << layout.geometry.cluster_bits;
 
-    let header = header(layout)?;
-    part(out, header.as_bytes(), cluster)?;
+    part(out, &front(layout)?, cluster)?;
 
     let blocks: Vec<U64> = (0..metadata.refcount_blocks)
         .map(|block| U64::new(at(metadata.refcount_blocks_at() + block)))
@@ -40,7 +40,7 @@ pub(super) fn write(layout: &Layout, out: &mut impl Output) -> Result<u64, Error
     let mut tables = metadata.l2_at()..;
     let mut l1 = vec![U64::ZERO; usize::try_from(metadata.l1_entries).expect("a table fits in memory")];
     for group in groups(layout) {
-        let place = group.first().map_or(0, |(index, _)| index / layout.per_table());
+        let place = group.first().map_or(0, |(index, _)| index / layout.geometry.per_table());
         let entry = usize::try_from(place).ok().and_then(|place| l1.get_mut(place));
         if let (Some(entry), Some(table)) = (entry, tables.next()) {
             entry.set(at(table) | COPIED);
@@ -54,27 +54,57 @@ pub(super) fn write(layout: &Layout, out: &mut impl Output) -> Result<u64, Error
 /// Writes bytes and fills up to a length that is known to be no shorter.
 fn part(out: &mut impl Output, bytes: &[u8], to: u64) -> Result<(), Error> {
     out.bytes(bytes)?;
-    out.zeros(to - length(bytes))?;
+    out.zeros(to - wide(bytes.len()))?;
     Ok(())
+}
+
+/// The header, its extensions and the backing file's name.
+fn front(layout: &Layout) -> Result<Vec<u8>, Error> {
+    let Geometry { version, backing, .. } = &layout.geometry;
+    let mut header = header(layout)?;
+    let used = match version {
+        Version::V2 => header::V2_LENGTH,
+        Version::V3 => header::LENGTH,
+    };
+    let used = usize::try_from(used).map_err(io::Error::other)?;
+    let mut extensions = Vec::new();
+    if let Some(backing) = backing {
+        let name = backing.format.qemu_name().as_bytes();
+        extensions.extend(BACKING_FORMAT.to_be_bytes());
+        extensions.extend(u32::try_from(name.len()).map_err(io::Error::other)?.to_be_bytes());
+        extensions.extend(name);
+        extensions.resize(extensions.len().next_multiple_of(8), 0);
+        // Type 0 and length 0 end the extensions.
+        extensions.extend([0; 8]);
+        header.backing_offset = U64::new(wide(used + extensions.len()));
+        header.backing_length = U32::new(u32::try_from(backing.name.len()).map_err(io::Error::other)?);
+        extensions.extend(backing.name.as_bytes());
+    }
+    let mut front = header.as_bytes()[..used].to_vec();
+    front.append(&mut extensions);
+    Ok(front)
 }
 
 fn header(layout: &Layout) -> Result<Header, Error> {
     let narrow = |what: &str, value: u64| {
         u32::try_from(value).map(U32::new).map_err(|_overflow| Error::Layout(format!("{value} {what}")))
     };
-    let metadata = &layout.metadata;
-    let zstd = layout.compression == Compression::Zstd;
+    let (geometry, metadata) = (&layout.geometry, &layout.metadata);
+    let zstd = geometry.compression == Compression::Zstd;
     Ok(Header {
         magic: MAGIC,
-        version: U32::new(3),
+        version: U32::new(match geometry.version {
+            Version::V2 => 2,
+            Version::V3 => 3,
+        }),
         backing_offset: U64::ZERO,
         backing_length: U32::ZERO,
-        cluster_bits: U32::new(layout.cluster_bits),
-        size: U64::new(layout.size),
+        cluster_bits: U32::new(geometry.cluster_bits),
+        size: U64::new(geometry.size),
         crypt_method: U32::ZERO,
         l1_entries: narrow("L1 entries", metadata.l1_entries)?,
-        l1_offset: U64::new(metadata.l1_at() << layout.cluster_bits),
-        refcount_table_offset: U64::new(layout.cluster_size()),
+        l1_offset: U64::new(metadata.l1_at() << geometry.cluster_bits),
+        refcount_table_offset: U64::new(geometry.cluster_size()),
         refcount_table_clusters: narrow("clusters of refcount table", metadata.refcount_table)?,
         snapshots: U32::ZERO,
         snapshots_offset: U64::ZERO,
@@ -90,55 +120,54 @@ fn header(layout: &Layout) -> Result<Header, Error> {
 
 /// Counts for each host cluster what refers to it: one table or plain cluster, or the frames that touch it.
 fn refcounts(layout: &Layout) -> Result<Vec<U16>, Error> {
-    let clusters = layout.file_size().div_ceil(layout.cluster_size());
-    let mut counts = vec![1_u16; usize::try_from(clusters).expect("a table fits in memory")];
-    let place = |offset: u64| usize::try_from(offset >> layout.cluster_bits).expect("within the file");
-    let frames = place(layout.data_start())..place(layout.plain_start()).min(counts.len());
-    counts[frames].fill(0);
-    let mut offset = layout.data_start();
-    for (index, length) in layout.frames() {
-        let end = offset + u64::from(*length);
-        for count in &mut counts[place(offset)..=place(end - 1)] {
+    let clusters = layout.file_size().max(layout.data_start()).div_ceil(layout.geometry.cluster_size());
+    let mut counts = vec![0_u16; usize::try_from(clusters).expect("a table fits in memory")];
+    let host =
+        |offset: u64| usize::try_from(offset >> layout.geometry.cluster_bits).expect("within the file");
+    counts[..host(layout.data_start())].fill(1);
+    for (index, place) in &layout.places {
+        let (first, last) = match place {
+            Place::Zero => continue,
+            Place::Plain { offset } => (*offset, *offset),
+            Place::Frame { offset, length } => (*offset, *offset + u64::from(*length) - 1),
+        };
+        for count in &mut counts[host(first)..=host(last)] {
             *count = count.checked_add(1).ok_or_else(|| {
                 Error::Layout(format!("too many frames share a host cluster at cluster {index}"))
             })?;
         }
-        offset = end;
     }
     Ok(counts.into_iter().map(U16::new).collect())
 }
 
 /// The stored clusters, cut where an L2 table ends.
-fn groups(layout: &Layout) -> impl Iterator<Item = &[(u64, Content)]> {
-    layout.clusters.chunk_by(|a, b| a.0 / layout.per_table() == b.0 / layout.per_table())
+fn groups(layout: &Layout) -> impl Iterator<Item = &[(u64, Place)]> {
+    let per_table = layout.geometry.per_table();
+    layout.places.chunk_by(move |a, b| a.0 / per_table == b.0 / per_table)
 }
 
 fn write_l2(layout: &Layout, out: &mut impl Output) -> Result<(), Error> {
-    let entries = usize::try_from(layout.per_table()).expect("a table fits in memory");
-    let (mut frame_at, mut plain_at) = (layout.data_start(), layout.plain_start());
+    let geometry = &layout.geometry;
+    let entries = usize::try_from(geometry.per_table()).expect("a table fits in memory");
+    let mut room = layout.metadata.l2;
     for group in groups(layout) {
         let mut table = vec![U64::ZERO; entries];
         let mut used = 0;
-        for (index, content) in group {
-            let slot = usize::try_from(index % layout.per_table()).expect("within a table");
-            let entry = match content {
-                Content::Zero => ZERO,
-                Content::Plain => {
-                    let entry = plain_at | COPIED;
-                    plain_at += layout.cluster_size();
-                    entry
-                }
-                Content::Frame(length) => {
-                    let entry = compressed(layout.cluster_bits, frame_at, *length)?;
-                    frame_at += u64::from(*length);
-                    entry
-                }
+        for (index, place) in group {
+            let slot = usize::try_from(index % geometry.per_table()).expect("within a table");
+            let entry = match place {
+                Place::Zero => ZERO,
+                Place::Plain { offset } => offset | COPIED,
+                Place::Frame { offset, length } => compressed(geometry.cluster_bits, *offset, *length)?,
             };
             table[slot].set(entry);
             used = slot + 1;
         }
-        part(out, table[..used].as_bytes(), layout.cluster_size())?;
+        part(out, table[..used].as_bytes(), geometry.cluster_size())?;
+        room = room.saturating_sub(1);
     }
+    // Room that was kept for tables of which every cluster turned out to be zeros.
+    out.zeros(room << geometry.cluster_bits)?;
     Ok(())
 }
 
