@@ -81,8 +81,8 @@ pub struct Exported {
     pub path: PathBuf,
     /// Its format.
     pub format: String,
-    /// Its digest.
-    pub sha256: Digest,
+    /// Its digest, where it was wanted.
+    pub sha256: Option<Digest>,
     /// Its size in bytes.
     pub size: u64,
 }
@@ -241,7 +241,7 @@ impl Kiln {
         let unchanged = steps_run.is_none();
         let mut exports = Vec::new();
         for export in &loaded.template.exports {
-            exports.push(self.export_of(snapshot, export, unchanged, events).await?);
+            exports.push(self.export_of(snapshot, image, export, unchanged, events).await?);
         }
         Ok(Built {
             name: image.name.clone(),

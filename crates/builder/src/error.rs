@@ -285,6 +285,7 @@ impl Error {
             Self::Disk(kiln_disk::Error::MissingTool { .. }) => ErrorKind::Host,
             Self::Appliance(_) => ErrorKind::Host,
             Self::Step { source, .. } => source.kind(),
+            Self::Export(kiln_export::Error::Option { .. }) => ErrorKind::Usage,
             _ => ErrorKind::Failed,
         }
     }

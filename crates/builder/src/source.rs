@@ -5,7 +5,6 @@ mod disk;
 mod fetched;
 mod iso;
 
-pub(crate) use disk::image_format;
 pub(crate) use iso::obtain as obtain_iso;
 
 use crate::{Error, Events, cancel::Cancel, home::Home};

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use kiln_types::SnapshotId;
+use kiln_types::{ByteSize, SnapshotId};
 use std::path::PathBuf;
 
 /// Builds golden VM images from templates, and keeps them as Amazon EC2 keeps AMIs: snapshots, image records and
@@ -166,12 +166,32 @@ pub(crate) struct Export {
     /// An image's id or name, or a snapshot's id
     #[arg(value_name = "IMAGE|SNAPSHOT")]
     pub(crate) source: String,
-    /// The file to write; one that exists is replaced when the new one is whole
+    /// The file to write; one that exists is replaced when the new one is whole. `-` sends the raw disk to standard output
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// qcow2, raw, vmdk, vhd or vhdx [default: by the file's ending, else qcow2]
+    /// qcow2, raw, vmdk, vhd, vhdx, ova, or gce for a tar.gz with disk.raw [default: by the file's ending, else qcow2]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
+    /// Of qcow2: zstd, zlib or none [default: zstd; zlib with --compat 0.10]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) compression: Option<String>,
+    /// Of qcow2: 4KiB to 512KiB; 512KiB with zstd copies the region's frames as they are [default: 512KiB with zstd,
+    /// else 64KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) cluster_size: Option<ByteSize>,
+    /// Of qcow2: 1.1 for version 3 of the format, 0.10 for version 2 [default: 1.1]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) compat: Option<String>,
+    /// Of qcow2: write only what the snapshot changed, over a file that holds its parent's disk. The name is written as
+    /// given; readers take a relative one from the new file's folder
+    #[arg(long, value_name = "PARENT-FILE")]
+    pub(crate) incremental: Option<String>,
+    /// Of vmdk: stream-optimized or sparse. Of vhd: dynamic, or fixed, which Azure takes [default: the first]
+    #[arg(long, value_name = "FORM")]
+    pub(crate) subformat: Option<String>,
+    /// Leave out the file's SHA-256: a raw file's takes as long as hashing its holes
+    #[arg(long)]
+    pub(crate) no_sha256: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

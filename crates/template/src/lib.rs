@@ -28,9 +28,10 @@ mod variables;
 pub use inputs::{Inputs, VarFile};
 pub use load::load;
 pub use model::{
-    Accelerator, AnsibleStep, Bootstrap, BreakpointStep, Checksum, Communicator, Content, DiskFormat,
-    DiskSource, DownloadStep, EndsWith, Export, ExtraDisk, FileStep, Firmware, HostPath, Image, InlineLine,
-    Install, Iso, Location, Machine, Network, Owner, Provisioner, RebootStep, ShellCode, ShellStep, Source,
-    Ssh, SshSetup, Step, Sysprep, SysprepItem, Template, Text, Variable, Variant,
+    Accelerator, AnsibleStep, Bootstrap, BreakpointStep, Checksum, Communicator, Compat, Compression,
+    Content, DiskFormat, DiskSource, DownloadStep, EndsWith, Export, ExportFormat, ExtraDisk, FileStep,
+    Firmware, HostPath, Image, InlineLine, Install, Iso, Location, Machine, Network, Owner, Provisioner,
+    RebootStep, ShellCode, ShellStep, Source, Ssh, SshSetup, Step, Subformat, Sysprep, SysprepItem, Template,
+    Text, Variable, Variant,
 };
 pub use report::Report;

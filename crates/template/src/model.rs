@@ -11,7 +11,7 @@ mod sysprep;
 mod text;
 
 pub use communicator::{Communicator, Ssh, SshSetup};
-pub use image::{Export, Image};
+pub use image::{Compat, Compression, Export, ExportFormat, Image, Subformat};
 pub use iso::{EndsWith, Install, Iso};
 pub use machine::{Accelerator, ExtraDisk, Firmware, Machine, Network};
 pub use provisioner::{Provisioner, Step};

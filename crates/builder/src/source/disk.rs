@@ -59,7 +59,7 @@ fn enlarge(disk: &Path, size: ByteSize, grow: bool) -> Result<bool, Error> {
 }
 
 /// Maps a template's word to the format it names.
-pub(crate) fn image_format(format: DiskFormat) -> kiln_qcow2::Format {
+fn image_format(format: DiskFormat) -> kiln_qcow2::Format {
     match format {
         DiskFormat::Qcow2 => kiln_qcow2::Format::Qcow2,
         DiskFormat::Raw => kiln_qcow2::Format::Raw,
