@@ -110,7 +110,7 @@ impl Kiln {
             events.note(format!("{} {} has the same inputs", image.image_id, image.name));
             return self.finish(&image, &loaded, None, started, events).await;
         }
-        self.check_name(&loaded, request.replace).await?;
+        self.check_name(&loaded.template.image.name, request.replace).await?;
         let finished = match self.run_steps(&base, &loaded, request, &folder, events).await {
             Ok(finished) => finished,
             Err(error) if request.on_error == OnError::Keep => {
@@ -149,8 +149,7 @@ impl Kiln {
     }
 
     /// Finds out before a machine is started that the name is taken.
-    async fn check_name(&self, loaded: &Loaded, replace: bool) -> Result<(), Error> {
-        let name = &loaded.template.image.name;
+    pub(crate) async fn check_name(&self, name: &ImageName, replace: bool) -> Result<(), Error> {
         match self.catalog.find(name.as_str()).await {
             Ok(holder) if !replace => Err(Error::NameTaken { name: name.clone(), holder: holder.image_id }),
             Ok(_) | Err(kiln_catalog::Error::NameNotFound { .. }) => Ok(()),
@@ -221,7 +220,12 @@ impl Kiln {
         }
     }
 
-    async fn register(&self, new: NewImage, replace: bool, events: &Events) -> Result<Image, Error> {
+    pub(crate) async fn register(
+        &self,
+        new: NewImage,
+        replace: bool,
+        events: &Events,
+    ) -> Result<Image, Error> {
         let phase = events.begin(Phase::Register);
         let image = self.catalog.register(new, replace).await?;
         phase.done(format!("{} {}", image.image_id, image.name));

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use kiln_types::{ByteSize, SnapshotId};
+use kiln_types::{Architecture, ByteSize, ImageName, SnapshotId};
 use std::path::PathBuf;
 
 /// Builds golden VM images from templates, and keeps them as Amazon EC2 keeps AMIs: snapshots, image records and
@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Check a template and print every mistake
     Validate(Validate),
-    /// List and show images
+    /// List, show and import images
     #[command(subcommand)]
     Image(Image),
     /// List and show snapshots
@@ -124,6 +124,39 @@ pub(crate) enum Image {
     List(List),
     /// Show one image
     Show(ImageShow),
+    /// Store a disk file as a snapshot, and register an image of it
+    Import(ImageImport),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImageImport {
+    /// The disk: raw, qcow2, vmdk, vhd or vhdx, in a single file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The image's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: ImageName,
+    /// The file's format [default: what its first bytes say, else raw]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// What the image is, for people
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// The processor that the disk is for: x86_64, i386 or arm64
+    #[arg(long, value_name = "ARCHITECTURE", default_value_t = Architecture::X86_64)]
+    pub(crate) architecture: Architecture,
+    /// The disk boots by UEFI and not by BIOS
+    #[arg(long)]
+    pub(crate) uefi: bool,
+    /// Tag the image and its snapshot; may be given many times
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) tags: Vec<(String, String)>,
+    /// Take the name from the image that holds it
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

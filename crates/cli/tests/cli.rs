@@ -2,7 +2,7 @@
 //! and exit code together.
 
 use anyhow::{Context, Result};
-use kiln_testkit::{Kiln, Run};
+use kiln_testkit::{Kiln, Run, tool};
 
 fn world() -> Result<Kiln> {
     Kiln::new(env!("CARGO_BIN_EXE_kiln"))
@@ -24,6 +24,7 @@ fn help() -> Result<()> {
         &["image", "--help"],
         &["image", "list", "--help"],
         &["image", "show", "--help"],
+        &["image", "import", "--help"],
         &["snapshot", "--help"],
         &["snapshot", "list", "--help"],
         &["snapshot", "show", "--help"],
@@ -145,5 +146,49 @@ fn empty_lists() -> Result<()> {
     let run = kiln.run(&["image", "show", "ami-00000000000000000"])?;
     assert_eq!(run.code, Some(1));
     insta::assert_snapshot!(shown(&kiln, &run));
+    Ok(())
+}
+
+/// Runs a command that must succeed, and returns what it printed.
+fn done(kiln: &Kiln, args: &[&str]) -> Result<String> {
+    let run = kiln.run(args)?;
+    anyhow::ensure!(run.code == Some(0), "{args:?}: {run:?}");
+    Ok(run.stdout)
+}
+
+#[test]
+fn a_disk_goes_in_and_comes_out() -> Result<()> {
+    let kiln = world()?;
+    let disk = kiln.world.file("disk.raw", "a disk with text in it\n".repeat(100_000))?;
+    let disk = disk.to_str().context("a path")?;
+    let path = |name: &str| kiln.world.path().join(name).display().to_string();
+    tool("qemu-img", &["convert", "-f", "raw", "-O", "vmdk", disk, &path("disk.vmdk")])?;
+    for (name, file) in [("from-raw", disk.to_owned()), ("from-vmdk", path("disk.vmdk"))] {
+        let said =
+            done(&kiln, &["image", "import", &file, "--name", name, "--architecture", "arm64", "--uefi"])?;
+        assert!(said.starts_with("ami-") && said.ends_with(&format!("  {name}\n")), "{said}");
+        let out = path("out.qcow2");
+        done(&kiln, &["export", name, "-o", &out, "--compression", "zlib"])?;
+        tool("qemu-img", &["compare", "-f", "qcow2", "-F", "raw", &out, disk])?;
+    }
+    let shown = done(&kiln, &["image", "show", "from-raw", "--json"])?;
+    assert!(
+        shown.contains("\"Architecture\": \"arm64\"") && shown.contains("\"BootMode\": \"uefi\""),
+        "{shown}"
+    );
+    // The stream is the disk and nothing else; its events are elsewhere.
+    assert_eq!(done(&kiln, &["export", "from-raw", "-o", "-"])?, fs_err::read_to_string(disk)?);
+    // What cannot be: a name twice, an overlay, options that belong to another format.
+    for (args, code, says) in [
+        (vec!["image", "import", disk, "--name", "from-raw"], 1, "from-raw"),
+        (vec!["image", "import", "/dev/null", "--name", "nothing"], 1, "regular file"),
+        (vec!["export", "from-raw", "-o", "-", "--format", "vhd"], 2, "raw disk"),
+        (vec!["export", "from-raw", "-o", "x.vhd", "--compression", "zlib"], 2, "compression"),
+        (vec!["export", "from-raw", "-o", "x.qcow2", "--incremental", "p.qcow2"], 1, "no parent"),
+    ] {
+        let run = kiln.run(&args)?;
+        assert_eq!(run.code, Some(code), "{args:?}: {run:?}");
+        assert!(run.stderr.contains(says), "{args:?}: {run:?}");
+    }
     Ok(())
 }

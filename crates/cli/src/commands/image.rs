@@ -1,18 +1,41 @@
 //! `kiln image`: the catalogue.
 
 use crate::{
-    args::{Global, Image as Args, ImageShow, List},
-    commands::{json, open},
+    args::{Global, Image as Args, ImageImport, ImageShow, List},
+    commands::{events, json, open},
     failure::Failure,
     table::{details, table},
 };
-use kiln_builder::catalog::{BlockDevice, DescribeImages, Image, ImageQuery};
+use kiln_builder::{
+    ImportRequest,
+    catalog::{BlockDevice, DescribeImages, Image, ImageQuery},
+};
 
 pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure> {
     match args {
         Args::List(args) => list(global, args).await,
         Args::Show(args) => show(global, args).await,
+        Args::Import(args) => import(global, args).await,
     }
+}
+
+async fn import(global: &Global, args: &ImageImport) -> Result<String, Failure> {
+    let request = ImportRequest {
+        file: args.file.clone(),
+        format: args.format.clone(),
+        name: args.name.clone(),
+        description: args.description.clone(),
+        architecture: args.architecture,
+        uefi: args.uefi,
+        tags: args.tags.clone(),
+        replace: args.replace,
+    };
+    let kiln = open(global).await?;
+    let image = kiln.import_image(&request, &events(global)).await?;
+    if args.json {
+        return json(&DescribeImages { images: vec![image] });
+    }
+    Ok(format!("{}  {}\n", image.image_id, image.name))
 }
 
 async fn list(global: &Global, args: &List) -> Result<String, Failure> {
