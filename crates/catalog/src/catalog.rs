@@ -1,43 +1,42 @@
 //! The catalogue of a region: registering images and finding them again.
 
 use crate::{
-    Error, Image, ImageState, NewImage, StateReason,
+    Error, Image, ImageQuery, ImageState, NewImage, RecycleBin, StateReason, Viewer,
+    edit::check_unprotected,
     name::{Claim, Names},
     records::Records,
     resolve::resolve,
 };
 use kiln_store::{Put, Region};
-use kiln_types::{AccountId, ImageId, ImageName};
+use kiln_types::{ImageId, ImageName, TimeSpan, Timestamp};
 
 /// The images of a region, as an account sees them.
 #[derive(Debug, Clone)]
 pub struct Catalog {
-    region: Region,
-    records: Records,
-    account: AccountId,
-}
-
-/// Which images are asked for; what is left empty asks for all.
-#[derive(Debug, Clone, Default)]
-pub struct ImageQuery {
-    /// Images by id; one that is not there is an error.
-    pub ids: Vec<ImageId>,
-    /// Accounts that own them.
-    pub owners: Vec<AccountId>,
+    pub(crate) region: Region,
+    pub(crate) records: Records,
+    pub(crate) viewer: Viewer,
 }
 
 impl Catalog {
     /// Opens the catalogue of a region as the region's owner.
     #[must_use]
     pub fn new(region: Region) -> Self {
-        let account = region.owner();
-        Self { records: Records::new(&region), region, account }
+        let viewer = region.owner().into();
+        Self { records: Records::new(&region), region, viewer }
     }
 
-    /// Looks at the same catalogue as another account: names are looked up among its images.
+    /// Looks at the same catalogue as another account: what that one may not see is not there, and names are looked up
+    /// among its images.
     #[must_use]
-    pub fn acting_as(self, account: AccountId) -> Self {
-        Self { account, ..self }
+    pub fn acting_as(self, viewer: impl Into<Viewer>) -> Self {
+        Self { viewer: viewer.into(), ..self }
+    }
+
+    /// Returns who looks.
+    #[must_use]
+    pub fn viewer(&self) -> &Viewer {
+        &self.viewer
     }
 
     /// Registers an image and takes its name; with `replace`, from the image that holds it, which is then
@@ -73,29 +72,102 @@ impl Catalog {
         }
     }
 
-    /// Deregisters an image: it is not found any more, its name is free, its snapshots stay.
+    /// Deregisters an image: it is not found any more, its name is free, its snapshots stay. With a time for the Recycle
+    /// Bin that can be undone so long.
     ///
     /// # Errors
-    /// [`Error::ImageNotFound`], [`Error::ImageUnavailable`] when it was deregistered before, or [`Error::Store`].
-    pub async fn deregister(&self, id: ImageId) -> Result<(), Error> {
-        self.get(id).await?;
+    /// [`Error::ImageNotFound`], [`Error::ImageUnavailable`] when it was deregistered before, [`Error::NotAuthorized`],
+    /// [`Error::Protected`], [`Error::Cooldown`], or [`Error::Store`].
+    pub async fn deregister(&self, id: ImageId, bin: Option<TimeSpan>) -> Result<Image, Error> {
+        let (before, now) = (self.own(id).await?, Timestamp::now());
+        let leave = |image: &mut Image| {
+            if image.state == ImageState::Deregistered {
+                return Err(Error::ImageUnavailable { id });
+            }
+            check_unprotected(image, now)?;
+            image.state = ImageState::Deregistered;
+            let until = bin.and_then(|bin| {
+                let seconds = i64::try_from(bin.as_duration().as_secs()).ok()?;
+                Timestamp::from_unix(now.unix().saturating_add(seconds))
+            });
+            // Only what could be launched is worth keeping.
+            let was_whole = matches!(before.state, ImageState::Available | ImageState::Disabled);
+            image.kiln.recycle_bin =
+                until.filter(|_| was_whole).map(|exit_time| RecycleBin { enter_time: now, exit_time });
+            Ok(())
+        };
         // The name needs no put of its own: an image in this state holds none.
-        match self.records.deregister(id).await? {
-            true => Ok(()),
-            false => Err(Error::ImageUnavailable { id }),
+        self.records.update(id, leave).await?.ok_or(Error::ImageNotFound { id })?;
+        Ok(before)
+    }
+
+    /// Lists the images of this account that can be restored.
+    ///
+    /// # Errors
+    /// When the region cannot be read.
+    pub async fn recycle_bin(&self) -> Result<Vec<Image>, Error> {
+        let now = Timestamp::now();
+        let mut images = self.records.all().await?;
+        images.retain(|image| self.viewer.owns(image) && in_bin(image, now));
+        images.sort_by_key(|image| (image.kiln.recycle_bin.map(|bin| bin.enter_time), image.image_id));
+        Ok(images)
+    }
+
+    /// Takes an image out of the Recycle Bin: it is available under its name again.
+    ///
+    /// # Errors
+    /// [`Error::NotInBin`], [`Error::NameDuplicate`] when its name was given to another, or [`Error::SnapshotNotFound`].
+    pub async fn restore(&self, id: ImageId) -> Result<Image, Error> {
+        let now = Timestamp::now();
+        let gone = self.records.newest(id).await?.map(|version| version.record);
+        let kept = gone.filter(|image| self.viewer.owns(image) && in_bin(image, now));
+        let kept = kept.ok_or(Error::NotInBin { id })?;
+        for mapping in &kept.block_device_mappings {
+            let Some(snapshot) = mapping.device.snapshot() else { continue };
+            match self.region.snapshot(snapshot).await {
+                Ok(_) => {}
+                Err(kiln_store::Error::SnapshotNotFound { id }) => {
+                    return Err(Error::SnapshotNotFound { id });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let names = Names::new(&self.region, kept.owner_id);
+        let claim = names.claim(&kept.name, id, false).await?;
+        let come_back = |image: &mut Image| {
+            if !in_bin(image, now) {
+                return Err(Error::NotInBin { id });
+            }
+            image.state = ImageState::Available;
+            image.kiln.recycle_bin = None;
+            // As when it was disabled: who had it shares it anew.
+            image.launch_permissions.clear();
+            image.public = false;
+            Ok(())
+        };
+        match self.records.update(id, come_back).await {
+            Ok(restored) => restored.ok_or(Error::NotInBin { id }),
+            Err(error) => {
+                names.release(&kept.name, &claim).await?;
+                Err(error)
+            }
         }
     }
 
-    /// Reads one image.
+    /// Reads one image, as this account sees it.
     ///
     /// # Errors
-    /// [`Error::ImageNotFound`], [`Error::ImageUnavailable`] once it is deregistered, or [`Error::Store`].
+    /// [`Error::ImageNotFound`], also where this account may not see it, [`Error::ImageUnavailable`] once its own is
+    /// deregistered, or [`Error::Store`].
     pub async fn get(&self, id: ImageId) -> Result<Image, Error> {
         let image = self.records.newest(id).await?.ok_or(Error::ImageNotFound { id })?.record;
-        if !is_listed(&image) {
-            return Err(Error::ImageUnavailable { id });
+        if self.viewer.sees(&image) {
+            return Ok(self.viewer.view(image));
         }
-        Ok(image)
+        Err(match self.viewer.owns(&image) {
+            true => Error::ImageUnavailable { id },
+            false => Error::ImageNotFound { id },
+        })
     }
 
     /// Finds an image by its id or by its name among those of the account.
@@ -110,7 +182,7 @@ impl Catalog {
         }
         // A name may begin like an id, so that a malformed id is one that is no name either.
         let named = match id_or_name.parse::<ImageName>() {
-            Ok(name) => Names::new(&self.region, self.account).holder(&name).await?,
+            Ok(name) => Names::new(&self.region, self.viewer.account).holder(&name).await?,
             Err(_not_a_name) => None,
         };
         named.ok_or_else(|| {
@@ -122,25 +194,23 @@ impl Catalog {
         })
     }
 
-    /// Reads the images that a query asks for, by creation date and then id.
+    /// Reads the images that a query asks for, as this account sees them.
     ///
     /// # Errors
-    /// [`Error::ImageNotFound`] for an id that is not there, or [`Error::Store`].
+    /// [`Error::ImageNotFound`] for an id that is not there for this account, or [`Error::Store`].
     pub async fn describe(&self, query: &ImageQuery) -> Result<Vec<Image>, Error> {
-        let mut images = if query.ids.is_empty() {
+        let images = if query.ids.is_empty() {
             self.records.all().await?
         } else {
             let mut images = Vec::with_capacity(query.ids.len());
             for id in &query.ids {
-                let found = self.records.newest(*id).await?;
-                images.push(found.ok_or(Error::ImageNotFound { id: *id })?.record);
+                let found = self.records.newest(*id).await?.map(|version| version.record);
+                let mine = |image: &Image| self.viewer.sees(image) || self.viewer.owns(image);
+                images.push(found.filter(mine).ok_or(Error::ImageNotFound { id: *id })?);
             }
             images
         };
-        images.retain(|image| is_listed(image) && query.matches(image));
-        images.sort_by_key(|image| (image.creation_date, image.image_id));
-        images.dedup_by_key(|image| image.image_id);
-        Ok(images)
+        Ok(query.pick(images, &self.viewer, Timestamp::now()))
     }
 
     /// Writes the record that makes an image available, and gives the name back where that fails.
@@ -166,15 +236,9 @@ impl Catalog {
     }
 }
 
-impl ImageQuery {
-    fn matches(&self, image: &Image) -> bool {
-        self.owners.is_empty() || self.owners.contains(&image.owner_id)
-    }
-}
-
-/// Says whether an image is shown at all; what an account may see is decided here too, once images are shared.
-fn is_listed(image: &Image) -> bool {
-    image.state != ImageState::Deregistered
+/// Says whether an image can still be taken out of the Recycle Bin.
+fn in_bin(image: &Image, now: Timestamp) -> bool {
+    image.state == ImageState::Deregistered && image.kiln.recycle_bin.is_some_and(|bin| bin.exit_time > now)
 }
 
 #[cfg(test)]

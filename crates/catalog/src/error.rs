@@ -1,6 +1,6 @@
 //! EC2's errors: a code for scripts and a sentence for people.
 
-use kiln_types::{DeviceName, ImageId, ImageName, SnapshotId};
+use kiln_types::{DeviceName, ImageId, ImageName, SnapshotId, Timestamp};
 
 /// An operation on image records that failed. The texts of refusals are EC2's own, upper case and full stop where it
 /// has them.
@@ -93,13 +93,100 @@ pub enum Error {
         /// The image that lost its name.
         replaced: ImageId,
         /// What the region said.
-        source: Box<kiln_store::Error>,
+        source: Box<Self>,
     },
     /// Another writer took this registration for dead and ended it.
     #[error("The registration of image '{id}' was ended by another that wanted the same name")]
     RegistrationEnded {
         /// The image that will never be.
         id: ImageId,
+    },
+    /// Only the owner may do this.
+    #[error("Not authorized for image:{id}")]
+    NotAuthorized {
+        /// The image.
+        id: ImageId,
+    },
+    /// Its owner protects it.
+    #[error("The image '{id}' is protected from deregistration.")]
+    Protected {
+        /// The image.
+        id: ImageId,
+    },
+    /// Its protection was taken away, and has a day to run.
+    #[error("The image '{id}' stays protected from deregistration until {until}.")]
+    Cooldown {
+        /// The image.
+        id: ImageId,
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// It cannot be restored.
+    #[error("The image '{id}' is not in the Recycle Bin")]
+    NotInBin {
+        /// The image.
+        id: ImageId,
+    },
+    /// In this state it cannot be done.
+    #[error("The image '{id}' is in state '{state}', in which that cannot be done")]
+    IncorrectState {
+        /// The image.
+        id: ImageId,
+        /// Its state.
+        state: &'static str,
+    },
+    /// What sellers sell is not public.
+    #[error("The image '{id}' has product codes and cannot be made public")]
+    ProductCodePublic {
+        /// The image.
+        id: ImageId,
+    },
+    /// A launch permission is none.
+    #[error("Invalid attribute item value \"{text}\" for userId item type.")]
+    PermissionMalformed {
+        /// The text.
+        text: String,
+    },
+    /// An owner is none.
+    #[error("Invalid owner '{text}'")]
+    OwnerMalformed {
+        /// The text.
+        text: String,
+    },
+    /// No filter has this name.
+    #[error("The filter '{name}' is invalid")]
+    FilterUnknown {
+        /// The name.
+        name: String,
+    },
+    /// A filter lets nothing through.
+    #[error("The filter '{name}' has no value")]
+    FilterEmpty {
+        /// The name.
+        name: String,
+    },
+    /// A description is too long.
+    #[error("The description is longer than 255 characters")]
+    DescriptionTooLong,
+    /// A deprecation lies in the past.
+    #[error("The deprecation time {time} has passed")]
+    DeprecationPassed {
+        /// The time.
+        time: Timestamp,
+    },
+    /// More tags than a resource may have.
+    #[error("{count} tags, where a resource may have 50")]
+    TooManyTags {
+        /// How many.
+        count: usize,
+    },
+    /// A tag breaks a rule.
+    #[error("Invalid tag key '{key}': {why}")]
+    Tag {
+        /// Its key.
+        key: String,
+        /// Which rule.
+        why: &'static str,
     },
 }
 
@@ -119,6 +206,19 @@ impl Error {
             Self::ImageNotFound { .. } | Self::NameNotFound { .. } => "InvalidAMIID.NotFound",
             Self::ImageUnavailable { .. } | Self::RegistrationEnded { .. } => "InvalidAMIID.Unavailable",
             Self::IdMalformed { .. } => "InvalidAMIID.Malformed",
+            Self::NotAuthorized { .. } => "AuthFailure",
+            Self::Protected { .. } | Self::Cooldown { .. } => "OperationNotPermitted",
+            Self::IncorrectState { .. } => "IncorrectState",
+            Self::PermissionMalformed { .. } => "InvalidAMIAttributeItemValue",
+            Self::NotInBin { .. } => "InvalidAMIID.NotFound",
+            Self::TooManyTags { .. } => "TagLimitExceeded",
+            Self::ProductCodePublic { .. } => "InvalidRequest",
+            Self::OwnerMalformed { .. }
+            | Self::FilterUnknown { .. }
+            | Self::FilterEmpty { .. }
+            | Self::DescriptionTooLong
+            | Self::DeprecationPassed { .. }
+            | Self::Tag { .. } => "InvalidParameterValue",
         }
     }
 
@@ -132,6 +232,17 @@ impl Error {
                 Some("kiln image list".to_owned())
             }
             Self::SnapshotNotFound { .. } => Some("kiln snapshot list".to_owned()),
+            Self::Protected { id } => Some(format!("kiln image edit {id} --protection disabled")),
+            Self::NotInBin { .. } => Some("kiln image list --recycle-bin".to_owned()),
+            Self::FilterUnknown { .. } | Self::FilterEmpty { .. } => {
+                Some("--filter 'name=debian-*' --filter tag:Role=web".to_owned())
+            }
+            Self::PermissionMalformed { .. } => {
+                Some("public, account:123456789012, or the ARN of an organization".to_owned())
+            }
+            Self::OwnerMalformed { .. } => {
+                Some("self, community, marketplace, or an account's 12 digits".to_owned())
+            }
             _ => None,
         }
     }

@@ -1,8 +1,9 @@
 //! The record of an image, in the shape of EC2's DescribeImages.
 
-use crate::{BlockDeviceMapping, Tag};
+use crate::{BlockDeviceMapping, LaunchPermission, Tag};
 use kiln_types::{
-    AccountId, Architecture, DeviceName, Digest, ImageId, ImageName, RootDeviceType, Timestamp,
+    AccountId, Architecture, DeviceName, Digest, ImageId, ImageName, InstanceId, RegionName, RootDeviceType,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub enum ImageState {
         #[serde(rename = "StateReason")]
         reason: StateReason,
     },
+    /// It cannot be launched, and lists leave it out.
+    Disabled,
     /// It is gone: reading commands do not see it.
     Deregistered,
 }
@@ -34,15 +37,14 @@ impl ImageState {
             Self::Pending => "pending",
             Self::Available => "available",
             Self::Failed { .. } => "failed",
+            Self::Disabled => "disabled",
             Self::Deregistered => "deregistered",
         }
     }
-}
 
-impl ImageState {
     /// Says whether an image in this state holds its name.
     pub(crate) const fn holds_name(&self) -> bool {
-        matches!(self, Self::Pending | Self::Available)
+        matches!(self, Self::Pending | Self::Available | Self::Disabled)
     }
 }
 
@@ -76,6 +78,37 @@ pub enum TpmSupport {
     V2_0,
 }
 
+/// The instance metadata service that an image is launched with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImdsSupport {
+    /// Only the one that asks for a token.
+    #[serde(rename = "v2.0")]
+    V2_0,
+}
+
+/// What keeps an image from being deregistered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeregistrationProtection {
+    /// Nothing.
+    #[default]
+    Disabled,
+    /// It is protected.
+    Enabled,
+    /// It is protected, and stays so for a day after the protection is taken away.
+    EnabledWithCooldown,
+}
+
+/// What a seller calls an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProductCode {
+    /// The code.
+    pub product_code_id: String,
+    /// `devpay` or `marketplace`.
+    pub product_code_type: String,
+}
+
 /// How an image is virtualised. Kiln knows one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -101,10 +134,22 @@ pub struct Image {
     pub state: ImageState,
     /// The account that owns it.
     pub owner_id: AccountId,
+    /// Who the owner is, where everybody knows it: `aws-marketplace`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image_owner_alias: Option<String>,
     /// Whether every account may launch it.
     pub public: bool,
+    /// Who may launch it beside its owner; shown to the owner alone.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub launch_permissions: Vec<LaunchPermission>,
     /// When it was registered.
     pub creation_date: Timestamp,
+    /// From when on others do not find it in lists.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deprecation_time: Option<Timestamp>,
+    /// When an instance was last made from it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_launched_time: Option<Timestamp>,
     /// `OWNER/NAME`, or the manifest of a bundle.
     pub image_location: String,
     /// EC2's `machine`.
@@ -125,16 +170,41 @@ pub struct Image {
     /// `v2.0` where it is launched with a TPM.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tpm_support: Option<TpmSupport>,
+    /// `v2.0` where instances take only requests with a token.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub imds_support: Option<ImdsSupport>,
+    /// The kernel of a paravirtual image, as its bundle says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kernel_id: Option<String>,
+    /// The initial RAM disk of a paravirtual image, as its bundle says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ramdisk_id: Option<String>,
+    /// What sellers call it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub product_codes: Vec<ProductCode>,
+    /// The image that it was copied from.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source_image_id: Option<ImageId>,
+    /// The region that it was copied from.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source_image_region: Option<RegionName>,
+    /// The instance that it was made from.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source_instance_id: Option<InstanceId>,
     /// Always true: kept for scripts.
     pub ena_support: bool,
     /// EC2's `xen`, which it answers for every image.
     pub hypervisor: String,
+    /// `windows`, or nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub platform: Option<String>,
     /// EC2's `Linux/UNIX`.
     pub platform_details: String,
     /// EC2's `RunInstances`.
     pub usage_operation: String,
-    /// EC2's `disabled`.
-    pub deregistration_protection: String,
+    /// What keeps it from being deregistered; shown to the owner alone.
+    #[serde(default)]
+    pub deregistration_protection: DeregistrationProtection,
     /// Tags.
     #[serde(default)]
     pub tags: Vec<Tag>,
@@ -171,6 +241,22 @@ pub struct ImageKiln {
     /// The state that the TPM of the image's machine ended with, by file: zstd, then base64.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tpm_data: BTreeMap<String, String>,
+    /// Until when it is protected although its protection was taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected_until: Option<Timestamp>,
+    /// When it was deregistered, and until when that can be undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recycle_bin: Option<RecycleBin>,
+}
+
+/// A deregistered image's time in the Recycle Bin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RecycleBin {
+    /// When it came in.
+    pub enter_time: Timestamp,
+    /// When it is gone for good.
+    pub exit_time: Timestamp,
 }
 
 /// The answer of DescribeImages.

@@ -8,19 +8,29 @@
 //! EC2 recognise them.
 
 mod catalog;
+mod edit;
 mod error;
+mod filter;
 mod image;
 mod mapping;
 mod name;
 mod new_image;
+mod permission;
+mod query;
 mod records;
 mod resolve;
+mod tags;
 
-pub use catalog::{Catalog, ImageQuery};
+pub use catalog::Catalog;
+pub use edit::ImageEdit;
 pub use error::Error;
+pub use filter::Filter;
 pub use image::{
-    BootMode, DescribeImages, Image, ImageKiln, ImageState, StateReason, TpmSupport, VirtualizationType,
+    BootMode, DeregistrationProtection, DescribeImages, Image, ImageKiln, ImageState, ImdsSupport,
+    ProductCode, RecycleBin, StateReason, TpmSupport, VirtualizationType,
 };
 pub use kiln_store::Tag;
 pub use mapping::{BlockDevice, BlockDeviceMapping, EbsBlockDevice, VolumeType};
 pub use new_image::{NewBlockDevice, NewEbs, NewImage, NewMapping};
+pub use permission::{Group, LaunchPermission, Viewer};
+pub use query::{ImageQuery, MARKETPLACE, Owner, Sort};

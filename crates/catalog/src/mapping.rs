@@ -25,6 +25,17 @@ pub enum BlockDevice {
     NoDevice(String),
 }
 
+impl BlockDevice {
+    /// Returns the snapshot that the device is made from, if it is.
+    #[must_use]
+    pub const fn snapshot(&self) -> Option<SnapshotId> {
+        match self {
+            Self::Ebs(ebs) => ebs.snapshot_id,
+            Self::VirtualName(_) | Self::NoDevice(_) => None,
+        }
+    }
+}
+
 /// A volume made at launch, from a snapshot or empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -1,9 +1,9 @@
 //! The image records of a region, and their states one after the other.
 //!
 //! ```text
-//! (no record) ──▶ available ──▶ deregistered
-//!      │  └─────▶ failed            ▲
-//!      └────────────────────────────┘  a registration that died after it took its name, ended by the next
+//! (no record) ──▶ available ◀──▶ disabled ──▶ deregistered ──▶ available   (out of the Recycle Bin)
+//!      │  └─────▶ failed                           ▲
+//!      └───────────────────────────────────────────┘  a registration that died after it took its name, ended by the next
 //! ```
 
 use crate::{Image, ImageState};
@@ -33,18 +33,29 @@ impl Records {
         self.0.put(&image.image_id.to_string(), 1, image).await
     }
 
-    /// Brings an image into state `deregistered`; answers whether it was not there yet.
-    pub(crate) async fn deregister(&self, id: ImageId) -> Result<bool, Error> {
-        while let Some(Versioned { number, mut record }) = self.newest(id).await? {
-            if record.state == ImageState::Deregistered {
-                return Ok(false);
-            }
-            record.state = ImageState::Deregistered;
-            // Who comes too late looks again at what the other made of it.
-            if self.0.put(&id.to_string(), number + 1, &record).await? == Put::Done {
-                return Ok(true);
+    /// Changes a record; answers what it is now, or nothing where there is none. A change that fails changes nothing; one
+    /// that comes too late is made anew on what the other made of the record.
+    pub(crate) async fn update(
+        &self,
+        id: ImageId,
+        mut change: impl FnMut(&mut Image) -> Result<(), crate::Error>,
+    ) -> Result<Option<Image>, crate::Error> {
+        while let Some(Versioned { number, record }) = self.newest(id).await? {
+            let mut changed = record.clone();
+            change(&mut changed)?;
+            if changed == record || self.0.put(&id.to_string(), number + 1, &changed).await? == Put::Done {
+                return Ok(Some(changed));
             }
         }
-        Ok(false)
+        Ok(None)
+    }
+
+    /// Brings an image into state `deregistered` for good, which it may be in already.
+    pub(crate) async fn deregister(&self, id: ImageId) -> Result<(), crate::Error> {
+        let gone = |image: &mut Image| {
+            image.state = ImageState::Deregistered;
+            Ok(())
+        };
+        self.update(id, gone).await.map(drop)
     }
 }

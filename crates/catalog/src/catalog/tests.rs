@@ -4,7 +4,7 @@ use super::*;
 use crate::{DescribeImages, ImageKiln, NewBlockDevice, NewEbs, NewMapping, Tag, name::NameRecord};
 use kiln_qcow2::BlockSource;
 use kiln_store::{Location, NewSnapshot};
-use kiln_types::{Architecture, BlockIndex, DeviceName, RegionName, SnapshotId};
+use kiln_types::{AccountId, Architecture, BlockIndex, DeviceName, RegionName, SnapshotId};
 use object_store::memory::InMemory;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -222,8 +222,8 @@ async fn replacing_passes_the_name_and_deregisters_the_old() {
     assert_eq!(images, std::slice::from_ref(&new_one));
     let sentence = format!("The image ID '{old}' is no longer available");
     assert_eq!(refusal(catalog.get(old).await), ("InvalidAMIID.Unavailable", sentence));
-    catalog.deregister(new_one.image_id).await.unwrap();
-    assert!(matches!(catalog.deregister(new_one.image_id).await, Err(Error::ImageUnavailable { .. })));
+    catalog.deregister(new_one.image_id, None).await.unwrap();
+    assert!(matches!(catalog.deregister(new_one.image_id, None).await, Err(Error::ImageUnavailable { .. })));
     assert!(matches!(catalog.find("web").await, Err(Error::NameNotFound { .. })));
     catalog.register(new("web", snapshot), false).await.expect("a deregistered image frees its name");
 }
