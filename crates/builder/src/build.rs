@@ -202,6 +202,7 @@ impl Kiln {
             layers: std::iter::once(base.record.content).chain(steps).collect(),
             uefi_data: finished.state.uefi_data,
             tpm_data: finished.state.tpm_data,
+            ..ImageKiln::default()
         };
         NewImage {
             name: template.image.name.clone(),

@@ -1,5 +1,7 @@
 //! Images registered, found, replaced, and left half-registered.
 
+mod life;
+
 use super::*;
 use crate::{DescribeImages, ImageKiln, NewBlockDevice, NewEbs, NewMapping, Tag, name::NameRecord};
 use kiln_qcow2::BlockSource;

@@ -1,7 +1,9 @@
 //! The shipped template for real, once: Debian is bootstrapped, nginx is installed, and the exported disk boots under
 //! BIOS and under UEFI and serves the page.
 
+mod i386;
 mod ssh;
+mod uefi;
 
 use anyhow::{Context, Result, ensure};
 use kiln_testkit::{Firmware, Guest, Kiln, tool};
