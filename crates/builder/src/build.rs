@@ -207,7 +207,7 @@ impl Kiln {
         NewImage {
             name: template.image.name.clone(),
             description: template.image.description.clone(),
-            owner: self.region.owner(),
+            owner: self.catalog.viewer().account,
             architecture: template.machine.architecture,
             root_device_name: template.image.root_device_name.clone(),
             mappings,

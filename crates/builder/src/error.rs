@@ -271,6 +271,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns EC2's code of a refusal, for scripts.
+    #[must_use]
+    pub const fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(error) | Self::Catalog(kiln_catalog::Error::Store(error)) => error.code(),
+            Self::Catalog(error) => Some(error.code()),
+            _ => None,
+        }
+    }
+
     /// Says how callers react.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

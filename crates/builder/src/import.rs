@@ -49,7 +49,7 @@ impl Kiln {
         let new = NewSnapshot {
             source,
             parent: None,
-            owner: self.region.owner(),
+            owner: self.catalog.viewer().account,
             description: format!("{}: imported", request.name),
             tags: tags.clone(),
         };
@@ -59,7 +59,7 @@ impl Kiln {
         let new = NewImage {
             name: request.name.clone(),
             description: request.description.clone(),
-            owner: self.region.owner(),
+            owner: self.catalog.viewer().account,
             architecture: request.architecture,
             root_device_name: root.clone(),
             mappings: vec![NewMapping::from_snapshot(root, snapshot.snapshot_id)],

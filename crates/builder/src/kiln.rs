@@ -1,7 +1,7 @@
 //! An open installation: its home, its region, its catalogue, and the programs that it drives.
 
 use crate::{Error, Events, Home, cancel::Cancel, lock::Lock};
-use kiln_catalog::{Catalog, Image};
+use kiln_catalog::{Catalog, Image, Viewer};
 use kiln_machine::Supervisor;
 use kiln_store::{Location, NewSnapshot, Region, Snapshot};
 use kiln_types::{AccountId, RegionName, SnapshotId};
@@ -30,6 +30,12 @@ impl Kiln {
         let region = Region::open_or_create(&location, &RegionName::local(), AccountId::LOCAL).await?;
         let catalog = Catalog::new(region.clone());
         Ok(Self { home, region, catalog, programs, supervisor })
+    }
+
+    /// Acts as another account: sees what that one may see, and owns what that one makes.
+    #[must_use]
+    pub fn acting_as(self, viewer: impl Into<Viewer>) -> Self {
+        Self { catalog: self.catalog.acting_as(viewer), ..self }
     }
 
     /// Returns the catalogue of the default region.

@@ -53,6 +53,22 @@ pub enum Error {
         /// The device.
         device: DeviceName,
     },
+    /// A mapping cannot be read.
+    #[error("The block-device mapping '{text}' is invalid: {why}")]
+    MappingMalformed {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A volume breaks a rule of its kind.
+    #[error("The volume of device '{device}' is invalid: {why}")]
+    Volume {
+        /// The device.
+        device: DeviceName,
+        /// Which rule.
+        why: String,
+    },
     /// A virtual name is not one of EC2's.
     #[error("The virtual name '{name}' of device '{device}' is not one of ephemeral0 to ephemeral23")]
     VirtualName {
@@ -202,6 +218,7 @@ impl Error {
             | Self::DeviceDuplicate { .. }
             | Self::VolumeTooSmall { .. }
             | Self::VolumeWithoutSize { .. }
+            | Self::MappingMalformed { .. }
             | Self::VirtualName { .. } => "InvalidBlockDeviceMapping",
             Self::ImageNotFound { .. } | Self::NameNotFound { .. } => "InvalidAMIID.NotFound",
             Self::ImageUnavailable { .. } | Self::RegistrationEnded { .. } => "InvalidAMIID.Unavailable",
@@ -218,6 +235,7 @@ impl Error {
             | Self::FilterEmpty { .. }
             | Self::DescriptionTooLong
             | Self::DeprecationPassed { .. }
+            | Self::Volume { .. }
             | Self::Tag { .. } => "InvalidParameterValue",
         }
     }

@@ -1,7 +1,8 @@
 //! Block device mappings: which volume is seen under which device name.
 
 use kiln_types::{DeviceName, SnapshotId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IntoDeserializer};
+use std::{fmt, str::FromStr};
 
 /// One device of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,4 +79,26 @@ pub enum VolumeType {
     Sc1,
     /// Magnetic.
     Standard,
+}
+
+impl fmt::Display for VolumeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gp2 => "gp2",
+            Self::Gp3 => "gp3",
+            Self::Io1 => "io1",
+            Self::Io2 => "io2",
+            Self::St1 => "st1",
+            Self::Sc1 => "sc1",
+            Self::Standard => "standard",
+        })
+    }
+}
+
+impl FromStr for VolumeType {
+    type Err = serde::de::value::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::deserialize(IntoDeserializer::<Self::Err>::into_deserializer(text))
+    }
 }

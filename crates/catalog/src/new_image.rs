@@ -1,7 +1,8 @@
 //! What a registration asks for.
 
-use crate::{BootMode, ImageKiln, Tag, TpmSupport, VolumeType};
-use kiln_types::{AccountId, Architecture, DeviceName, ImageName, SnapshotId};
+use crate::{BootMode, Error, ImageKiln, Tag, TpmSupport, VolumeType};
+use kiln_types::{AccountId, Architecture, DeviceName, ImageName, ParseError, SnapshotId};
+use std::str::FromStr;
 
 /// An image to be registered.
 #[derive(Debug, Clone)]
@@ -46,6 +47,47 @@ impl NewMapping {
     }
 }
 
+impl FromStr for NewMapping {
+    type Err = Error;
+
+    /// Reads a mapping as EC2's tools take it: `DEVICE=[SNAPSHOT]:[GIB]:[true|false]:[TYPE]:[IOPS]:[THROUGHPUT]`, where what
+    /// is left out has its default, `DEVICE=ephemeral0`, or `DEVICE=none`.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let bad = |why: &str| Error::MappingMalformed { text: text.to_owned(), why: why.to_owned() };
+        let (name, what) = text.split_once('=').ok_or_else(|| bad("expected DEVICE=…"))?;
+        let device_name: DeviceName = name.parse().map_err(|error: ParseError| bad(&error.why))?;
+        if what == "none" {
+            return Ok(Self { device_name, device: NewBlockDevice::NoDevice });
+        }
+        if what.starts_with("ephemeral") {
+            return Ok(Self { device_name, device: NewBlockDevice::VirtualName(what.to_owned()) });
+        }
+        let mut parts = what.split(':');
+        let mut part = || parts.next().filter(|part| !part.is_empty());
+        let snapshot_id = part().map(str::parse).transpose().map_err(|error: ParseError| bad(&error.why))?;
+        let number = |part: Option<&str>, what: &str| {
+            part.map(|part| part.parse::<u32>().map_err(|_not_one| bad(what))).transpose()
+        };
+        let volume_size = number(part(), "the size is a number of GiB")?;
+        let delete_on_termination = match part() {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(_) => return Err(bad("true or false says whether the volume is deleted with its instance")),
+        };
+        let volume_type = match part() {
+            None => VolumeType::default(),
+            Some(word) => word.parse().map_err(|_not_one| bad("no such volume type"))?,
+        };
+        let iops = number(part(), "the operations a second are a number")?;
+        let throughput = number(part(), "the throughput is a number of MiB a second")?;
+        if parts.next().is_some() {
+            return Err(bad("too many colons"));
+        }
+        let ebs = NewEbs { snapshot_id, volume_size, volume_type, iops, throughput, delete_on_termination };
+        Ok(Self { device_name, device: NewBlockDevice::Ebs(ebs) })
+    }
+}
+
 /// What lies behind a device name, as asked for.
 #[derive(Debug, Clone)]
 pub enum NewBlockDevice {
@@ -83,6 +125,45 @@ impl Default for NewEbs {
             iops: None,
             throughput: None,
             delete_on_termination: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_is_read_as_ec2s_tools_take_it() {
+        let snapshot = "snap-0123456789abcdef0";
+        let mapping: NewMapping = format!("/dev/sdf={snapshot}:8:false:gp3:3000:125").parse().unwrap();
+        let NewBlockDevice::Ebs(ebs) = mapping.device else { panic!("{mapping:?}") };
+        assert_eq!(ebs.snapshot_id.map(|id| id.to_string()).as_deref(), Some(snapshot));
+        assert_eq!(
+            (ebs.volume_size, ebs.delete_on_termination, ebs.volume_type),
+            (Some(8), false, VolumeType::Gp3)
+        );
+        assert_eq!((ebs.iops, ebs.throughput), (Some(3000), Some(125)));
+        let mapping: NewMapping = "sdb=:10".parse().unwrap();
+        assert!(matches!(
+            mapping.device,
+            NewBlockDevice::Ebs(NewEbs { snapshot_id: None, volume_size: Some(10), .. })
+        ));
+        assert!(matches!("sdb=none".parse::<NewMapping>().unwrap().device, NewBlockDevice::NoDevice));
+        assert!(matches!(
+            "sdb=ephemeral1".parse::<NewMapping>().unwrap().device,
+            NewBlockDevice::VirtualName(_)
+        ));
+        for text in [
+            "sdb",
+            "x=:1",
+            "sdb=snap-1",
+            "sdb=:x",
+            "sdb=:1:maybe",
+            "sdb=:1:true:gp9",
+            "sdb=:1:true:gp2:1:1:1",
+        ] {
+            assert_eq!(text.parse::<NewMapping>().unwrap_err().code(), "InvalidBlockDeviceMapping", "{text}");
         }
     }
 }

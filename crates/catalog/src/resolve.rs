@@ -2,11 +2,11 @@
 
 use crate::{
     BlockDevice, BlockDeviceMapping, EbsBlockDevice, Error, Image, ImageKiln, ImageState, NewBlockDevice,
-    NewEbs, NewImage, VirtualizationType,
+    NewEbs, NewImage, VirtualizationType, VolumeType,
 };
 use kiln_store::Region;
 use kiln_types::{AccountId, Architecture, DeviceName, ImageId, ImageName, RootDeviceType, Timestamp};
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::RangeInclusive};
 
 /// Instance store volumes that EC2 has names for.
 const EPHEMERALS: u32 = 24;
@@ -61,6 +61,7 @@ pub(crate) async fn resolve(
     new: NewImage,
     state: ImageState,
 ) -> Result<Image, Error> {
+    crate::tags::check(&new.tags)?;
     let mut devices = HashSet::new();
     let mut mappings = Vec::with_capacity(new.mappings.len());
     for mapping in new.mappings {
@@ -112,6 +113,7 @@ async fn volume(region: &Region, device: &DeviceName, ebs: &NewEbs) -> Result<Eb
             }
         }
     };
+    check_kind(ebs, volume_size).map_err(|why| Error::Volume { device: device.clone(), why })?;
     Ok(EbsBlockDevice {
         snapshot_id: ebs.snapshot_id,
         volume_size,
@@ -121,6 +123,34 @@ async fn volume(region: &Region, device: &DeviceName, ebs: &NewEbs) -> Result<Eb
         delete_on_termination: ebs.delete_on_termination,
         encrypted: false,
     })
+}
+
+/// Checks a volume against what its kind allows.
+fn check_kind(ebs: &NewEbs, size: u32) -> Result<(), String> {
+    let kind = ebs.volume_type;
+    let (sizes, iops, throughput) = match kind {
+        VolumeType::Gp2 => (1..=16_384, None, None),
+        VolumeType::Gp3 => (1..=65_536, Some(3_000..=80_000), Some(125..=2_000)),
+        VolumeType::Io1 => (4..=16_384, Some(100..=64_000), None),
+        VolumeType::Io2 => (4..=65_536, Some(100..=256_000), None),
+        VolumeType::St1 | VolumeType::Sc1 => (125..=16_384, None, None),
+        VolumeType::Standard => (1..=1_024, None, None),
+    };
+    let within = |what: &str, asked: Option<u32>, allowed: Option<RangeInclusive<u32>>| match (asked, allowed)
+    {
+        (None, _) => Ok(()),
+        (Some(_), None) => Err(format!("{kind} volumes take no {what}")),
+        (Some(asked), Some(allowed)) if allowed.contains(&asked) => Ok(()),
+        (Some(asked), Some(allowed)) => {
+            Err(format!("{what} of {asked}, where {kind} takes {} to {}", allowed.start(), allowed.end()))
+        }
+    };
+    within("size", Some(size), Some(sizes))?;
+    if ebs.iops.is_none() && matches!(kind, VolumeType::Io1 | VolumeType::Io2) {
+        return Err(format!("{kind} volumes must say their iops"));
+    }
+    within("iops", ebs.iops, iops)?;
+    within("throughput", ebs.throughput, throughput)
 }
 
 fn ephemeral(device: &DeviceName, name: String) -> Result<String, Error> {

@@ -1,7 +1,13 @@
 //! The command line.
 
+mod image;
+
+pub(crate) use image::{
+    BootModeName, Image, ImageEdit, ImageImport, ImageList, ImageRegister, ImageShow, Protection, SortBy,
+};
+
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use kiln_types::{Architecture, ByteSize, ImageName, SnapshotId};
+use kiln_types::{AccountId, ByteSize, SnapshotId};
 use std::path::PathBuf;
 
 /// Builds golden VM images from templates, and keeps them as Amazon EC2 keeps AMIs: snapshots, image records and
@@ -28,6 +34,9 @@ pub(crate) struct Global {
     /// What belongs to this host: proxies and certificate authorities for guests [default: ~/.config/kiln/config.toml]
     #[arg(long, global = true, env = "KILN_CONFIG", value_name = "FILE", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
+    /// Act as this account: see what it may see, own what it makes [default: the owner of the region]
+    #[arg(long, global = true, env = "KILN_ACCOUNT", value_name = "ID", hide_env_values = true)]
+    pub(crate) account: Option<AccountId>,
     /// Print only errors and results
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -41,7 +50,7 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Check a template and print every mistake
     Validate(Validate),
-    /// List, show and import images
+    /// List, show, import, register, share, edit and deregister images
     #[command(subcommand)]
     Image(Image),
     /// List and show snapshots
@@ -118,59 +127,8 @@ pub(crate) struct Validate {
     pub(crate) template: Template,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Image {
-    /// List images, the newest last
-    List(List),
-    /// Show one image
-    Show(ImageShow),
-    /// Store a disk file as a snapshot, and register an image of it
-    Import(ImageImport),
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ImageImport {
-    /// The disk: raw, qcow2, vmdk, vhd or vhdx, in a single file
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// The image's name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: ImageName,
-    /// The file's format [default: what its first bytes say, else raw]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) format: Option<String>,
-    /// What the image is, for people
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) description: Option<String>,
-    /// The processor that the disk is for: x86_64, i386 or arm64
-    #[arg(long, value_name = "ARCHITECTURE", default_value_t = Architecture::X86_64)]
-    pub(crate) architecture: Architecture,
-    /// The disk boots by UEFI and not by BIOS
-    #[arg(long)]
-    pub(crate) uefi: bool,
-    /// Tag the image and its snapshot; may be given many times
-    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = name_and_value)]
-    pub(crate) tags: Vec<(String, String)>,
-    /// Take the name from the image that holds it
-    #[arg(long)]
-    pub(crate) replace: bool,
-    /// Print JSON, in the shape of EC2's API
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 #[derive(Debug, ClapArgs)]
 pub(crate) struct List {
-    /// Print JSON, in the shape of EC2's API
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ImageShow {
-    /// An image's id or name
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
     /// Print JSON, in the shape of EC2's API
     #[arg(long)]
     pub(crate) json: bool,

@@ -122,7 +122,11 @@ impl From<kiln_builder::Error> for Failure {
             ErrorKind::Host => exit::HOST,
             ErrorKind::Interrupted => exit::INTERRUPTED,
         };
-        Self::from_error(&error, error.hint(), code)
+        let mut failure = Self::from_error(&error, error.hint(), code);
+        if let (Some(code), Text::Chain(chain)) = (error.code(), &mut failure.text) {
+            chain[0].insert_str(0, &format!("{code}: "));
+        }
+        failure
     }
 }
 

@@ -1,25 +1,64 @@
 //! `kiln image`: the catalogue.
 
 use crate::{
-    args::{Global, Image as Args, ImageImport, ImageShow, List},
+    args::{
+        self, BootModeName, Global, Image as Args, ImageImport, ImageList, ImageRegister, ImageShow,
+        Protection, SortBy,
+    },
     commands::{events, json, open},
     failure::Failure,
     table::{details, table},
 };
 use kiln_builder::{
-    ImportRequest,
-    catalog::{BlockDevice, DescribeImages, Image, ImageQuery},
+    ImportRequest, Kiln,
+    catalog::{
+        self, BlockDevice, BootMode, Catalog, DeregistrationProtection, DescribeImages, Image, ImageEdit,
+        ImageKiln, ImageQuery, NewImage, Sort, Tag,
+    },
 };
+use kiln_types::{TimeSpan, Timestamp};
 
 pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure> {
+    let kiln = open(global).await?;
+    let catalog = kiln.catalog();
     match args {
-        Args::List(args) => list(global, args).await,
-        Args::Show(args) => show(global, args).await,
-        Args::Import(args) => import(global, args).await,
+        Args::List(args) => list(catalog, args).await,
+        Args::Show(args) => show(catalog, args).await,
+        Args::Import(args) => import(&kiln, global, args).await,
+        Args::Register(args) => {
+            let image = refused(catalog.register(new_image(catalog, args)?, args.replace).await)?;
+            if args.json {
+                json(&DescribeImages { images: vec![image] })
+            } else {
+                Ok(format!("{}\n", image.image_id))
+            }
+        }
+        Args::Share(args) => {
+            let (share_with, unshare) = (args.add.clone(), args.remove.clone());
+            let change = ImageEdit { share_with, unshare, ..ImageEdit::default() };
+            let image = edit(catalog, &args.image, &change).await?;
+            let shared = image.launch_permissions.iter().map(|who| ("launch", who.to_string()));
+            let rows: Vec<_> = std::iter::once(("image", image.image_id.to_string())).chain(shared).collect();
+            Ok(details(&rows))
+        }
+        Args::Edit(args) => {
+            let image = edit(catalog, &args.image, &change(args)?).await?;
+            Ok(details(&rows(&image)))
+        }
+        Args::Deregister(args) => {
+            let image = refused(catalog.find(&args.image).await)?;
+            let bin = Some(args.recycle_bin).filter(|span| !span.as_duration().is_zero());
+            let gone = refused(catalog.deregister(image.image_id, bin).await)?;
+            Ok(format!("{}\n", gone.image_id))
+        }
+        Args::Restore(args) => {
+            let image = refused(catalog.restore(args.image).await)?;
+            Ok(format!("{}  {}\n", image.image_id, image.name))
+        }
     }
 }
 
-async fn import(global: &Global, args: &ImageImport) -> Result<String, Failure> {
+async fn import(kiln: &Kiln, global: &Global, args: &ImageImport) -> Result<String, Failure> {
     let request = ImportRequest {
         file: args.file.clone(),
         format: args.format.clone(),
@@ -30,7 +69,6 @@ async fn import(global: &Global, args: &ImageImport) -> Result<String, Failure> 
         tags: args.tags.clone(),
         replace: args.replace,
     };
-    let kiln = open(global).await?;
     let image = kiln.import_image(&request, &events(global)).await?;
     if args.json {
         return json(&DescribeImages { images: vec![image] });
@@ -38,11 +76,98 @@ async fn import(global: &Global, args: &ImageImport) -> Result<String, Failure> 
     Ok(format!("{}  {}\n", image.image_id, image.name))
 }
 
-async fn list(global: &Global, args: &List) -> Result<String, Failure> {
-    let kiln = open(global).await?;
-    let images = kiln.catalog().describe(&ImageQuery::default()).await.map_err(kiln_builder::Error::from)?;
+fn refused<T>(result: Result<T, catalog::Error>) -> Result<T, Failure> {
+    Ok(result.map_err(kiln_builder::Error::from)?)
+}
+
+async fn edit(catalog: &Catalog, image: &str, change: &ImageEdit) -> Result<Image, Failure> {
+    let image = refused(catalog.find(image).await)?;
+    refused(catalog.edit(image.image_id, change).await)
+}
+
+fn change(args: &args::ImageEdit) -> Result<ImageEdit, Failure> {
+    let after = |span: TimeSpan| {
+        let seconds = i64::try_from(span.as_duration().as_secs()).ok();
+        let time = seconds.and_then(|seconds| Timestamp::now().unix().checked_add(seconds));
+        let time = time.and_then(Timestamp::from_unix);
+        time.ok_or_else(|| Failure::usage("--deprecate-in reaches past the end of the calendar"))
+    };
+    let deprecation = match (args.deprecate_at, args.deprecate_in) {
+        (Some(time), _) => Some(Some(time)),
+        (None, Some(span)) => Some(Some(after(span)?)),
+        (None, None) => args.no_deprecation.then_some(None),
+    };
+    Ok(ImageEdit {
+        description: args.description.clone(),
+        set_tags: tags(&args.tags),
+        remove_tags: args.remove_tags.clone(),
+        deprecation,
+        protection: args.protection.map(|protection| match protection {
+            Protection::Disabled => DeregistrationProtection::Disabled,
+            Protection::Enabled => DeregistrationProtection::Enabled,
+            Protection::EnabledWithCooldown => DeregistrationProtection::EnabledWithCooldown,
+        }),
+        enabled: if args.enable { Some(true) } else { args.disable.then_some(false) },
+        boot_mode: args.boot_mode.map(boot_mode),
+        ..ImageEdit::default()
+    })
+}
+
+fn new_image(catalog: &Catalog, args: &ImageRegister) -> Result<NewImage, Failure> {
+    let mappings = args.mappings.iter().map(|text| refused(text.parse())).collect::<Result<_, _>>()?;
+    Ok(NewImage {
+        name: args.name.clone(),
+        description: args.description.clone(),
+        owner: catalog.viewer().account,
+        architecture: args.architecture,
+        root_device_name: args.root_device_name.clone(),
+        mappings,
+        boot_mode: args.boot_mode.map(boot_mode),
+        tpm_support: None,
+        tags: tags(&args.tags),
+        kiln: ImageKiln::default(),
+    })
+}
+
+fn boot_mode(name: BootModeName) -> BootMode {
+    match name {
+        BootModeName::LegacyBios => BootMode::LegacyBios,
+        BootModeName::Uefi => BootMode::Uefi,
+        BootModeName::UefiPreferred => BootMode::UefiPreferred,
+    }
+}
+
+fn tags(pairs: &[(String, String)]) -> Vec<Tag> {
+    pairs.iter().map(|(key, value)| Tag { key: key.clone(), value: value.clone() }).collect()
+}
+
+async fn list(catalog: &Catalog, args: &ImageList) -> Result<String, Failure> {
+    let images = if args.recycle_bin {
+        refused(catalog.recycle_bin().await)?
+    } else {
+        let query = ImageQuery {
+            ids: Vec::new(),
+            owners: args.owners.clone(),
+            filters: args.filters.clone(),
+            include_deprecated: args.include_deprecated,
+            include_disabled: args.include_disabled,
+            latest: args.latest,
+            sort: match args.sort {
+                SortBy::CreationDate => Sort::CreationDate,
+                SortBy::Name => Sort::Name,
+            },
+        };
+        refused(catalog.describe(&query).await)?
+    };
     if args.json {
         return json(&DescribeImages { images });
+    }
+    if args.recycle_bin {
+        let until = |image: &Image| image.kiln.recycle_bin.map(|bin| bin.exit_time.to_string());
+        let rows = images.iter().map(|image| {
+            [image.image_id.to_string(), image.name.to_string(), until(image).unwrap_or_default()]
+        });
+        return Ok(table(["IMAGE", "NAME", "RESTORABLE UNTIL"], &rows.collect::<Vec<_>>()));
     }
     let rows: Vec<_> = images.iter().map(row).collect();
     Ok(table(["IMAGE", "NAME", "STATE", "ARCHITECTURE", "CREATED"], &rows))
@@ -58,9 +183,8 @@ fn row(image: &Image) -> [String; 5] {
     ]
 }
 
-async fn show(global: &Global, args: &ImageShow) -> Result<String, Failure> {
-    let kiln = open(global).await?;
-    let image = kiln.catalog().find(&args.image).await.map_err(kiln_builder::Error::from)?;
+async fn show(catalog: &Catalog, args: &ImageShow) -> Result<String, Failure> {
+    let image = refused(catalog.find(&args.image).await)?;
     if args.json {
         return json(&DescribeImages { images: vec![image] });
     }
@@ -80,6 +204,13 @@ fn rows(image: &Image) -> Vec<(&'static str, String)> {
     ];
     for mapping in &image.block_device_mappings {
         rows.push(("mapping", format!("{} = {}", mapping.device_name, device(&mapping.device))));
+    }
+    rows.extend(image.launch_permissions.iter().map(|who| ("launch", who.to_string())));
+    if let Some(time) = image.deprecation_time {
+        rows.push(("deprecated", format!("from {time}")));
+    }
+    if image.deregistration_protection != DeregistrationProtection::Disabled {
+        rows.push(("protection", "from deregistration".to_owned()));
     }
     rows.extend(image.tags.iter().map(|tag| ("tag", format!("{} = {}", tag.key, tag.value))));
     if let Some(template) = &image.kiln.template {

@@ -76,7 +76,11 @@ async fn interrupted() -> Failure {
 async fn open(global: &Global) -> Result<Kiln, Failure> {
     let home = settings::home(global.home.as_deref())?;
     let program = std::env::current_exe().map_err(|error| Failure::from_error(&error, None, exit::FAILED))?;
-    Ok(Kiln::open(&home, settings::program_path(), supervise::command(program)).await?)
+    let kiln = Kiln::open(&home, settings::program_path(), supervise::command(program)).await?;
+    Ok(match global.account {
+        Some(account) => kiln.acting_as(account),
+        None => kiln,
+    })
 }
 
 /// Returns where a build's events go.

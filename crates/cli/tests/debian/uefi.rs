@@ -12,7 +12,7 @@ name = "under-uefi"
 [source]
 type = "bootstrap"
 suite = "bookworm"
-packages = ["openssh-server", "python3-minimal"]
+packages = ["openssh-server", "python3"]
 disk_size = "2GiB"
 
 [machine]

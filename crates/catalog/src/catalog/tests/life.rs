@@ -244,9 +244,19 @@ async fn every_filter_finds_what_it_says() {
         };
         assert_eq!(said, found, "{filter}");
     }
+}
+
+#[tokio::test]
+async fn several_filters_must_all_fit_and_search_what_is_seen() {
+    let (catalog, snapshot) = catalog().await;
+    catalog.register(new("web-1", snapshot), false).await.unwrap();
+    let mut db = new("db-1", snapshot);
+    db.tags = vec![Tag { key: "Stage".to_owned(), value: "test".to_owned() }];
+    let db = catalog.register(db, false).await.unwrap();
+    catalog.edit(db.image_id, &share("public")).await.unwrap();
     let both = ["name=*-1", "tag-key=Stage"].map(|text| text.parse().unwrap()).to_vec();
     let query = ImageQuery { filters: both, ..ImageQuery::default() };
-    assert_eq!(catalog.describe(&query).await.unwrap().len(), 1, "several filters must all fit");
+    assert_eq!(catalog.describe(&query).await.unwrap().len(), 1);
     let latest = ImageQuery { latest: true, ..ImageQuery::default() };
     assert_eq!(catalog.describe(&latest).await.unwrap().len(), 1);
     // Whom the tags are hidden from cannot find out about them.
