@@ -21,7 +21,9 @@ pub(crate) use packages::Packages;
 pub(crate) use root::{initramfs, userland};
 use sha2::{Digest, Sha256};
 use std::{
+    fmt::Write,
     io::Read,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -58,6 +60,10 @@ pub enum Variant {
     WholeDisk,
     /// As `WholeDisk`, without a kernel.
     WholeDiskNoKernel,
+    /// A Btrfs over the whole disk, without a kernel.
+    Btrfs,
+    /// An XFS over the whole disk, without a kernel.
+    Xfs,
 }
 
 impl Variant {
@@ -67,6 +73,8 @@ impl Variant {
             Self::Mbr => "mbr",
             Self::WholeDisk => "whole",
             Self::WholeDiskNoKernel => "whole-no-kernel",
+            Self::Btrfs => "btrfs",
+            Self::Xfs => "xfs",
         }
     }
 
@@ -76,7 +84,9 @@ impl Variant {
         Ok(match self {
             Self::Gpt => (Geometry::new(DISK_SIZE, 0)?.root, DISK_SIZE),
             Self::Mbr => (Extent { offset: start, size: DISK_SIZE - start }, DISK_SIZE),
-            Self::WholeDisk | Self::WholeDiskNoKernel => (Extent { offset: 0, size: DISK_SIZE }, DISK_SIZE),
+            Self::WholeDisk | Self::WholeDiskNoKernel | Self::Btrfs | Self::Xfs => {
+                (Extent { offset: 0, size: DISK_SIZE }, DISK_SIZE)
+            }
         })
     }
 }
@@ -143,25 +153,21 @@ fn make(
     let unpacked = packages.unpack(work)?;
     let tree = work.join("tree");
     root::userland(&tree, &unpacked)?;
-    if variant != Variant::WholeDiskNoKernel {
+    if matches!(variant, Variant::Gpt | Variant::Mbr | Variant::WholeDisk) {
         let builtin = cache.join("kernels").join(kernel.version());
         root::kernel(&tree, kernel, &unpacked, &builtin)?;
     }
     let (extent, size) = variant.root()?;
     fs_err::File::create_new(disk)?.set_len(size)?;
-    let mke2fs = Command::new("/usr/sbin/mke2fs")
-        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-L", "root", "-U", ROOT_UUID])
-        .args(["-O", "^metadata_csum_seed", "-E"])
-        .arg(format!(
-            "offset={},lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0",
-            extent.offset
-        ))
-        .arg("-d")
-        .args([&tree, disk])
-        .arg(format!("{}k", extent.size >> 10))
-        .output()
-        .context("mke2fs (package e2fsprogs)")?;
-    ensure!(mke2fs.status.success(), "mke2fs: {}", String::from_utf8_lossy(&mke2fs.stderr));
+    match variant {
+        Variant::Btrfs => run(Command::new("mkfs.btrfs").args(["-q", "-r"]).args([&tree, disk]))?,
+        Variant::Xfs => {
+            let prototype = work.join("prototype");
+            fs_err::write(&prototype, xfs_prototype(&tree)?)?;
+            run(Command::new("mkfs.xfs").args(["-q", "-p"]).args([&prototype, disk]))?;
+        }
+        _ => ext4(&tree, disk, extent)?,
+    }
     match variant {
         Variant::Gpt => {
             let bios = Some(boot_images(work, &unpacked)?);
@@ -169,9 +175,50 @@ fn make(
             make_bootable(disk, &Geometry::new(DISK_SIZE, 0)?, &images, 0x4b69_6c6e)?;
         }
         Variant::Mbr => make_bootable_mbr(disk, extent, &boot_images(work, &unpacked)?)?,
-        Variant::WholeDisk | Variant::WholeDiskNoKernel => {}
+        Variant::WholeDisk | Variant::WholeDiskNoKernel | Variant::Btrfs | Variant::Xfs => {}
     }
     Ok(())
+}
+
+fn ext4(tree: &Path, disk: &Path, extent: Extent) -> Result<()> {
+    let mut mke2fs = Command::new("/usr/sbin/mke2fs");
+    mke2fs.args(["-q", "-F", "-t", "ext4", "-b", "4096", "-L", "root", "-U", ROOT_UUID]);
+    mke2fs.args(["-O", "^metadata_csum_seed", "-E"]).arg(format!(
+        "offset={},lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0",
+        extent.offset
+    ));
+    run(mke2fs.arg("-d").args([tree, disk]).arg(format!("{}k", extent.size >> 10)))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().display().to_string();
+    let output = command.output().context(program.clone())?;
+    ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Lists a tree as `mkfs.xfs -p` takes it.
+fn xfs_prototype(tree: &Path) -> Result<String> {
+    fn list(folder: &Path, out: &mut String) -> Result<()> {
+        for entry in fs_err::read_dir(folder)? {
+            let entry = entry?;
+            let (name, path, metadata) = (entry.file_name(), entry.path(), entry.metadata()?);
+            let (name, mode) = (name.display(), metadata.permissions().mode() & 0o777);
+            if metadata.is_dir() {
+                writeln!(out, "{name} d--{mode:03o} 0 0")?;
+                list(&path, out)?;
+                writeln!(out, "$")?;
+            } else if metadata.is_symlink() {
+                writeln!(out, "{name} l--777 0 0 {}", fs_err::read_link(&path)?.display())?;
+            } else {
+                writeln!(out, "{name} ---{mode:03o} 0 0 {}", path.display())?;
+            }
+        }
+        Ok(())
+    }
+    let mut out = "/none\n0 0\nd--755 0 0\n".to_owned();
+    list(tree, &mut out)?;
+    Ok(out + "$\n")
 }
 
 /// GRUB's images for BIOS, made by the unpacked `grub-mkimage`.

@@ -80,3 +80,27 @@ fn with_a_kernel_of_the_templates(kiln: &Kiln) -> Result<()> {
     assert!(run.stderr.contains("(the template's)"), "{}", run.stderr);
     Ok(())
 }
+
+#[test]
+fn on_btrfs_and_on_xfs() -> Result<()> {
+    let kiln = world()?;
+    assert_eq!(kiln.run(&["doctor", "--fix"])?.code, Some(0));
+    let checks: [(_, _, &str, &[&str]); 2] = [
+        (Variant::Btrfs, "btrfs", "btrfs", &["check", "--readonly"]),
+        (Variant::Xfs, "xfs", "xfs_repair", &["-n", "-f"]),
+    ];
+    for (variant, kind, checker, words) in checks {
+        let base = tiny_base_variant(&cache()?, variant)?;
+        let steps = STEP
+            .replace("uname -r > /kernel", "grep ' / ' /proc/mounts > /mounted && uname -r >> /mounted")
+            + "[[provisioner]]\ntype = \"download\"\nsource = \"/mounted\"\ndestination = \"fetched/\"\n";
+        let folder = kiln.world.template(kind, &tiny_template(&base, &steps))?;
+        let run = kiln.run(&["build", folder.to_str().context("a path")?, "--new"])?;
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let mounted = fs_err::read_to_string(folder.join("fetched/mounted"))?;
+        assert!(mounted.contains(&format!(" / {kind} ")) && mounted.contains("cloud-amd64"), "{mounted}");
+        let raw = folder.join("dist/out.raw");
+        tool(checker, &[words, &[raw.to_str().context("a path")?]].concat())?;
+    }
+    Ok(())
+}
