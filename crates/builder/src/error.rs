@@ -226,6 +226,8 @@ pub enum Error {
     StepFailed {
         /// All of it, secrets masked.
         told: String,
+        /// Whether it looks as if it had wanted the network that the template says it has not.
+        wants_network: bool,
     },
     /// A step could not be run at all.
     #[error(transparent)]
@@ -312,6 +314,9 @@ impl Error {
             Self::InstallEnded { says, .. } => Some(format!("install = {{ ends_with = \"{says}\" }}")),
             Self::Typing(error) => error.hint(),
             Self::StepNotRun(error) => error.hint(),
+            Self::StepFailed { wants_network: true, .. } => {
+                Some("machine.network is \"none\": a step that needs it wants network = \"user\"".to_owned())
+            }
             Self::NoNetworkForSsh => Some("communicator = { type = \"agent\" }".to_owned()),
             Self::Communicator(error) => error.hint(),
             Self::Medium(error) => error.hint(),

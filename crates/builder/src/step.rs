@@ -26,7 +26,20 @@ pub(crate) struct Surroundings {
     pub(crate) programs: Vec<PathBuf>,
     /// The build's folder, which only its owner can read.
     pub(crate) folder: PathBuf,
+    /// Whether the guest has no network.
+    pub(crate) offline: bool,
 }
+
+/// What programs say that wanted a network and had none.
+const NO_NETWORK: [&str; 7] = [
+    "Temporary failure resolving",
+    "Temporary failure in name resolution",
+    "Could not resolve",
+    "Name or service not known",
+    "Network is unreachable",
+    "bad address",
+    "unable to resolve",
+];
 
 impl Surroundings {
     /// Returns the variables of a step's programs, or those that all have.
@@ -86,10 +99,16 @@ pub(crate) async fn run(
         let patience = timeout.map_or(Duration::MAX, |timeout| timeout.saturating_add(GRACE));
         match tokio::time::timeout(patience, work).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(StepError::Failed(failed))) => Err(Error::StepFailed { told: told(&failed, step, mask) }),
+            Ok(Err(StepError::Failed(failed))) => {
+                let said = |sign: &str| failed.last_output.iter().any(|line| line.contains(sign));
+                let wants_network = surroundings.offline && NO_NETWORK.iter().any(|sign| said(sign));
+                Err(Error::StepFailed { told: told(&failed, step, mask), wants_network })
+            }
             Ok(Err(StepError::Communicator { source, .. })) => Err(source.into()),
             Ok(Err(error)) => Err(error.into()),
-            Err(_elapsed) => Err(Error::StepFailed { told: not_done(timeout.unwrap_or_default()) }),
+            Err(_elapsed) => {
+                Err(Error::StepFailed { told: not_done(timeout.unwrap_or_default()), wants_network: false })
+            }
         }
     });
     result.await

@@ -213,6 +213,7 @@ fn surroundings(template: &Template, programs: &[PathBuf], folder: &Path) -> Sur
         secrets: secrets.map(|secret| (secret.name.clone(), secret.value.expose().to_owned())).collect(),
         programs: programs.to_owned(),
         folder: folder.to_owned(),
+        offline: template.machine.network == kiln_template::Network::None,
     }
 }
 

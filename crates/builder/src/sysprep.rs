@@ -92,7 +92,7 @@ pub(crate) async fn run(
     let (said, complaints) = (String::from_utf8_lossy(&said), String::from_utf8_lossy(&complaints));
     if !status.success() {
         let told = format!("sysprep failed: {status}\n{complaints}").trim_end().to_owned();
-        return Err(Error::StepFailed { told });
+        return Err(Error::StepFailed { told, wants_network: false });
     }
     let mut summary = Summary::default();
     for line in said.lines() {

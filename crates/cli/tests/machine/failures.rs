@@ -56,6 +56,18 @@ timeout = "3s"
 }
 
 #[test]
+fn a_step_that_wants_the_network_which_the_template_does_not_give() -> Result<()> {
+    let kiln = world()?;
+    let steps =
+        "network = \"none\"\n[[provisioner]]\ntype = \"shell\"\ninline = [\"ip route get 192.0.2.1\"]\n";
+    let run = build(&kiln, steps)?;
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let hint = "hint: machine.network is \"none\": a step that needs it wants network = \"user\"\n";
+    assert!(run.stderr.ends_with(hint), "{}", run.stderr);
+    Ok(())
+}
+
+#[test]
 fn a_secret_that_a_step_leaves_in_the_image() -> Result<()> {
     let kiln = world()?;
     let step = r#"

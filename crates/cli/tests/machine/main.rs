@@ -4,8 +4,10 @@ mod build;
 mod death;
 mod failures;
 mod formats;
+mod host;
 mod installs;
 mod roots;
+mod terminals;
 
 use anyhow::Result;
 use kiln_testkit::{Kiln, TinyBase, tiny_base};

@@ -81,6 +81,36 @@ fn with_a_kernel_of_the_templates(kiln: &Kiln) -> Result<()> {
     Ok(())
 }
 
+/// The partition, its file system and the backup of the partition table at the end of the disk grow.
+#[test]
+fn a_base_that_grows() -> Result<()> {
+    let kiln = world()?;
+    let base = tiny_base_variant(&cache()?, Variant::Gpt)?;
+    let template = tiny_template(&base, STEP).replace("[machine]", "disk_size = \"1GiB\"\n\n[machine]");
+    let folder = kiln.world.template("tiny", &template)?;
+    let run = kiln.run(&["build", folder.to_str().context("a path")?])?;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let raw = folder.join("dist/out.raw");
+    assert_eq!(fs_err::metadata(&raw)?.len(), 1 << 30);
+    let path = raw.to_str().context("a path")?;
+    let verified = tool("sfdisk", &["--verify", path])?;
+    assert!(verified.contains("No errors detected"), "{verified}");
+    let layout: serde_json::Value = serde_json::from_str(&tool("sfdisk", &["--json", path])?)?;
+    let root =
+        layout["partitiontable"]["partitions"].as_array().and_then(|all| all.last()).context("a root")?;
+    let sectors = |key: &str| root[key].as_u64().context("a number");
+    let (start, size) = (sectors("start")?, sectors("size")?);
+    assert!((start + size) * 512 > (1 << 30) - (2 << 20), "{root}");
+    let disk = format!("{path}?offset={}", start * 512);
+    tool("e2fsck", &["-f", "-n", &disk])?;
+    let stats = tool("debugfs", &["-R", "stats -h", &disk])?;
+    let blocks = stats.lines().find_map(|line| line.strip_prefix("Block count:")).context("a count")?;
+    let blocks: u64 = blocks.trim().parse()?;
+    assert!(blocks * 4096 > size * 512 - (1 << 20), "{blocks} blocks");
+    assert!(read(&kiln, "/kernel", start * 512)?.contains("amd64"));
+    Ok(())
+}
+
 #[test]
 fn on_btrfs_and_on_xfs() -> Result<()> {
     let kiln = world()?;
