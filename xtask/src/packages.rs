@@ -69,6 +69,8 @@ pub(crate) const PACKAGES: [Package; 34] = [
     package("gcc", &["cc"], "links Kiln; compiles zstd and xz", NeededBy::Everyone),
     package("libc6-dev", &[], "links the agent statically", NeededBy::Everyone),
     package("uidmap", &["newuidmap"], "user namespaces for mmdebstrap without root", NeededBy::Rootless),
+    package("grep", &["grep"], "looks for bytes in disks, in tests", NeededBy::Tests),
+    package("bsdutils", &["script"], "a terminal for commands, in tests", NeededBy::Tests),
     package("fdisk", &["sfdisk"], "sfdisk judges partition tables in tests", NeededBy::Tests),
     package(
         "dosfstools",
