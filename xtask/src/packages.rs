@@ -36,7 +36,7 @@ const fn package(
 }
 
 /// Every package, in the order in which they are shown.
-pub(crate) const PACKAGES: [Package; 34] = [
+pub(crate) const PACKAGES: [Package; 36] = [
     package("qemu-system-x86", &["qemu-system-x86_64"], "runs the machines of builds", NeededBy::Everyone),
     package(
         "qemu-utils",
