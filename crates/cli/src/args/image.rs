@@ -117,8 +117,8 @@ pub(crate) struct ImageRegister {
     /// The device of the root volume
     #[arg(long, value_name = "DEVICE", default_value = "/dev/sda1")]
     pub(crate) root_device_name: DeviceName,
-    /// A device, as DEVICE=[SNAPSHOT]:[GIB]:[true|false]:[TYPE]:[IOPS]:[THROUGHPUT], where true (the default) deletes
-    /// the volume with its instance, or DEVICE=ephemeral0, or DEVICE=none
+    /// A device, as DEVICE=SNAPSHOT:GIB:DELETE:TYPE:IOPS:THROUGHPUT with nothing where the default is meant; DELETE is
+    /// true (the default) where the volume goes away with its instance. Or DEVICE=ephemeral0, or DEVICE=none
     #[arg(long = "block-device-mapping", value_name = "MAPPING", required = true)]
     pub(crate) mappings: Vec<String>,
     /// legacy-bios, uefi or uefi-preferred
