@@ -183,6 +183,9 @@ pub enum Error {
     /// A guest that is reached over SSH was to have no network.
     #[error("machine.network = \"none\" leaves no way to reach the guest over SSH")]
     NoNetworkForSsh,
+    /// The agent cannot put files into an image whose programs it cannot run.
+    #[error("communicator.setup = \"files\" needs the agent, which runs no programs of arm64")]
+    ForeignFiles,
     /// An image does not take an SSH server of the build's own.
     #[error(transparent)]
     FastBoot(Box<kiln_machine::communicator::ssh::fast_boot::FastBootError>),
@@ -314,6 +317,7 @@ impl Error {
             Self::InstallEnded { says, .. } => Some(format!("install = {{ ends_with = \"{says}\" }}")),
             Self::Typing(error) => error.hint(),
             Self::StepNotRun(error) => error.hint(),
+            Self::ForeignFiles => Some("setup = \"cloud-init\", or an account of the image's own with setup = \"none\"".to_owned()),
             Self::StepFailed { wants_network: true, .. } => {
                 Some("machine.network is \"none\": a step that needs it wants network = \"user\"".to_owned())
             }

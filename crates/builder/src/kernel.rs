@@ -52,9 +52,11 @@ pub(crate) fn choose(machine: &Machine, disk: &Path, root: &Root, cache: &Path) 
 
 /// Takes the image's own kernel where the agent can run on it, else says why not.
 fn fit(tree: &KernelTree, wanted: &[&str]) -> Result<Result<Kernel, String>, Error> {
-    // The agent is a 64-bit program; a 64-bit kernel runs the programs of a 32-bit image.
-    if tree.architecture()? == Some(Architecture::I386) {
-        return Ok(Err("the image's own is a 32-bit one".to_owned()));
+    match tree.architecture()? {
+        Some(Architecture::X86_64) | None => {}
+        // The agent is a 64-bit program; a 64-bit kernel runs the programs of a 32-bit image.
+        Some(Architecture::I386) => return Ok(Err("the image's own is a 32-bit one".to_owned())),
+        Some(other) => return Ok(Err(format!("the image's own is for {other}"))),
     }
     match tree.modules(wanted) {
         Ok(modules) => described(tree, modules, "the image's own").map(Ok),

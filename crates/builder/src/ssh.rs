@@ -32,6 +32,7 @@ use kiln_machine::{
     start,
 };
 use kiln_template::{Firmware, Ssh, SshSetup};
+use kiln_types::Architecture;
 use std::{path::PathBuf, time::Duration};
 
 /// A guest stops its services first, each of which may take its time.
@@ -104,7 +105,14 @@ impl Kiln {
             keepalive: ssh.keepalive.as_duration(),
         };
         let authorized_key = user_key.public_line("kiln");
-        if ssh.setup != SshSetup::CloudInit {
+        let foreign = machines.template().machine.architecture == Architecture::Arm64;
+        if foreign && ssh.setup == SshSetup::Auto {
+            events.note("the agent runs no programs of arm64; cloud-init lets Kiln in");
+        }
+        if foreign && ssh.setup == SshSetup::Files {
+            return Err(Error::ForeignFiles);
+        }
+        if ssh.setup != SshSetup::CloudInit && !foreign {
             let access = Access {
                 authorized_key: authorized_key.clone(),
                 host_key: host_key.clone(),
@@ -159,7 +167,9 @@ impl Kiln {
         if let Put::Seed { removal, .. } = &entrance.put {
             run_script(&mut guest, removal).await?;
         }
-        let by_agent = find_root(&machines.base.disk).is_ok();
+        // What is to be run for sysprep are programs of the image.
+        let by_agent = machines.template().machine.architecture != Architecture::Arm64
+            && find_root(&machines.base.disk).is_ok();
         let items = &machines.template().sysprep;
         if !by_agent && items.enabled {
             sysprep(&mut guest, items, events).await?;
