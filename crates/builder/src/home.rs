@@ -7,6 +7,7 @@
 //! cache/bases/<key>/disk.raw     base disks, sparse; base.json is written last and publishes the folder
 //! cache/kernels/<version>/       unpacked fallback kernels for the appliance
 //! cache/warm/<key>/              the state of a booted appliance, to begin from (kiln-machine's)
+//! cache/index/<region>.images    what is known of a region's images from earlier listings
 //! cache/kvm-probe.json           whether KVM works, as of this boot of the host
 //! builds/<name>/                 a running build: overlay, console log, kernel, initramfs; held by a lock
 //! kept/<name>/                   the same of a build that failed and was to be kept
@@ -15,6 +16,7 @@
 //! A folder under `builds/` whose lock nobody holds was left by a killed build; the next build removes it.
 
 use crate::{Error, lock::Lock};
+use kiln_types::RegionName;
 use serde::{Deserialize, Serialize};
 use std::{
     io,
@@ -121,6 +123,11 @@ impl Home {
         let to = self.root.join("kept").join(from.file_name().unwrap_or_default());
         fs_err::rename(&from, &to)?;
         Ok(to)
+    }
+
+    /// Returns the file where what is known of a region's images is kept.
+    pub(crate) fn image_index(&self, region: &RegionName) -> PathBuf {
+        self.root.join("cache/index").join(format!("{region}.images"))
     }
 
     /// Returns the file of the lock of this name.

@@ -28,7 +28,7 @@ impl Kiln {
         let home = Home::open(home)?;
         let location = Location::Folder(home.local_region());
         let region = Region::open_or_create(&location, &RegionName::local(), AccountId::LOCAL).await?;
-        let catalog = Catalog::new(region.clone());
+        let catalog = Catalog::new(region.clone()).with_index(home.image_index(region.name()));
         Ok(Self { home, region, catalog, programs, supervisor })
     }
 

@@ -9,6 +9,7 @@ use crate::{
 };
 use kiln_store::{Put, Region};
 use kiln_types::{ImageId, ImageName, TimeSpan, Timestamp};
+use std::path::PathBuf;
 
 /// The images of a region, as an account sees them.
 #[derive(Debug, Clone)]
@@ -16,6 +17,7 @@ pub struct Catalog {
     pub(crate) region: Region,
     pub(crate) records: Records,
     pub(crate) viewer: Viewer,
+    index: Option<PathBuf>,
 }
 
 impl Catalog {
@@ -23,7 +25,7 @@ impl Catalog {
     #[must_use]
     pub fn new(region: Region) -> Self {
         let viewer = region.owner().into();
-        Self { records: Records::new(&region), region, viewer }
+        Self { records: Records::new(&region), region, viewer, index: None }
     }
 
     /// Looks at the same catalogue as another account: what that one may not see is not there, and names are looked up
@@ -31,6 +33,12 @@ impl Catalog {
     #[must_use]
     pub fn acting_as(self, viewer: impl Into<Viewer>) -> Self {
         Self { viewer: viewer.into(), ..self }
+    }
+
+    /// Keeps what is known of the region's images in a file of this host, which may be deleted at any time.
+    #[must_use]
+    pub fn with_index(self, index: PathBuf) -> Self {
+        Self { index: Some(index), ..self }
     }
 
     /// Returns who looks.
@@ -107,7 +115,7 @@ impl Catalog {
     /// When the region cannot be read.
     pub async fn recycle_bin(&self) -> Result<Vec<Image>, Error> {
         let now = Timestamp::now();
-        let mut images = self.records.all().await?;
+        let mut images = self.records.all(self.index.as_deref()).await?;
         images.retain(|image| self.viewer.owns(image) && in_bin(image, now));
         images.sort_by_key(|image| (image.kiln.recycle_bin.map(|bin| bin.enter_time), image.image_id));
         Ok(images)
@@ -200,7 +208,7 @@ impl Catalog {
     /// [`Error::ImageNotFound`] for an id that is not there for this account, or [`Error::Store`].
     pub async fn describe(&self, query: &ImageQuery) -> Result<Vec<Image>, Error> {
         let images = if query.ids.is_empty() {
-            self.records.all().await?
+            self.records.all(self.index.as_deref()).await?
         } else {
             let mut images = Vec::with_capacity(query.ids.len());
             for id in &query.ids {

@@ -12,6 +12,7 @@ mod edit;
 mod error;
 mod filter;
 mod image;
+mod index;
 mod mapping;
 mod name;
 mod new_image;

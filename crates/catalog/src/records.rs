@@ -6,9 +6,10 @@
 //!      └───────────────────────────────────────────┘  a registration that died after it took its name, ended by the next
 //! ```
 
-use crate::{Image, ImageState};
+use crate::{Image, ImageState, index};
 use kiln_store::{Error, Put, Region, Versioned, Versions};
 use kiln_types::ImageId;
+use std::path::Path;
 
 /// The records under `images/`.
 #[derive(Debug, Clone)]
@@ -23,9 +24,29 @@ impl Records {
         self.0.newest(&id.to_string()).await
     }
 
-    pub(crate) async fn all(&self) -> Result<Vec<Image>, Error> {
-        let all = self.0.all::<Image>().await?;
-        Ok(all.into_iter().map(|(_, version)| version.record).collect())
+    /// Reads the newest version of every record: what the index has of them is not read again, as no version ever changes.
+    pub(crate) async fn all(&self, index: Option<&Path>) -> Result<Vec<Image>, Error> {
+        let listed = self.0.numbers().await?;
+        let known = index.map(index::read).unwrap_or_default();
+        let stale = |name: &str| !listed.contains_key(name);
+        let mut changed = known.keys().any(|name| stale(name));
+        let mut records = Vec::with_capacity(listed.len());
+        let mut wanted = Vec::new();
+        let mut known = known;
+        for (name, number) in listed {
+            match known.remove(&name).filter(|version| version.number == number) {
+                Some(version) => records.push((name, version)),
+                None => wanted.push((name, number)),
+            }
+        }
+        if !wanted.is_empty() {
+            changed = true;
+            records.extend(self.0.read_all::<Image>(wanted).await?);
+        }
+        if let Some(index) = index.filter(|_| changed) {
+            index::write(index, &records);
+        }
+        Ok(records.into_iter().map(|(_, version)| version.record).collect())
     }
 
     /// Writes the first version of a record: it publishes the image, or ends an id for good.

@@ -76,6 +76,14 @@ impl Versions {
     /// # Errors
     /// When the object store fails or a record is damaged.
     pub async fn all<T: DeserializeOwned>(&self) -> Result<Vec<(String, Versioned<T>)>, Error> {
+        self.read_all(self.numbers().await?).await
+    }
+
+    /// Lists the number of every record's newest version, by name, and reads none.
+    ///
+    /// # Errors
+    /// When the object store fails.
+    pub async fn numbers(&self) -> Result<BTreeMap<String, u32>, Error> {
         let objects = self.region.list_objects(&self.folder).await?;
         let mut newest = BTreeMap::<String, u32>::new();
         for object in &objects {
@@ -84,11 +92,21 @@ impl Versions {
                 *known = number.max(*known);
             }
         }
-        let reads = newest.into_iter().map(async |(name, number)| {
+        Ok(newest)
+    }
+
+    /// Reads these versions of these records, by name. One that went away since it was listed is simply not there.
+    ///
+    /// # Errors
+    /// When the object store fails or a record is damaged.
+    pub async fn read_all<T: DeserializeOwned>(
+        &self,
+        versions: impl IntoIterator<Item = (String, u32)>,
+    ) -> Result<Vec<(String, Versioned<T>)>, Error> {
+        let reads = versions.into_iter().map(async |(name, number)| {
             let read = self.read(&name, number).await?;
             Ok::<_, Error>(read.map(|version| (name, version)))
         });
-        // A record that went away between the listing and the read is simply not there.
         stream::iter(reads).buffered(READS_AT_ONCE).try_filter_map(async |read| Ok(read)).try_collect().await
     }
 

@@ -293,3 +293,43 @@ async fn owners_are_accounts_and_kinds_of_owners() {
     assert_eq!(catalog.find("web").await.unwrap().image_id, id);
     assert_eq!(theirs.name, name("web"));
 }
+
+#[tokio::test]
+async fn an_index_never_says_other_than_the_region() {
+    let (catalog, snapshot) = catalog().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index/local.images");
+    let indexed = catalog.clone().with_index(path.clone());
+    let agree = async || {
+        let query = ImageQuery { include_disabled: true, ..ImageQuery::default() };
+        let found = indexed.describe(&query).await.unwrap();
+        assert_eq!(found, catalog.describe(&query).await.unwrap());
+        found.len()
+    };
+    assert_eq!(agree().await, 0);
+    let first = catalog.register(new("web-1", snapshot), false).await.unwrap();
+    catalog.register(new("web-2", snapshot), false).await.unwrap();
+    assert_eq!(agree().await, 2);
+    assert_eq!(agree().await, 2, "from the index");
+    let edit = ImageEdit { enabled: Some(false), ..ImageEdit::default() };
+    catalog.edit(first.image_id, &edit).await.unwrap();
+    assert_eq!(agree().await, 2, "a newer version");
+    catalog.deregister(first.image_id, None).await.unwrap();
+    assert_eq!(agree().await, 1);
+    let written = fs_err::read_to_string(&path).unwrap();
+    for damage in ["", "kiln image index 2\n", "kiln image index 1\nx\n", &written[..written.len() - 9]] {
+        fs_err::write(&path, damage).unwrap();
+        assert_eq!(agree().await, 1, "{damage}");
+        assert_eq!(fs_err::read_to_string(&path).unwrap(), written, "it is made anew");
+    }
+    // What it holds is taken from it, and no other version's.
+    fs_err::write(&path, written.replace("web-2", "web-3")).unwrap();
+    let names: Vec<_> = indexed.describe(&ImageQuery::default()).await.unwrap();
+    assert_eq!(names[0].name.as_str(), "web-3");
+    fs_err::write(&path, written.replace("\t1\t", "\t9\t")).unwrap();
+    assert_eq!(agree().await, 1);
+    // A folder cannot be written as a file: there is no index then.
+    fs_err::remove_file(&path).unwrap();
+    fs_err::create_dir_all(path.join("x")).unwrap();
+    assert_eq!(agree().await, 1);
+}
