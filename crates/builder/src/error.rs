@@ -25,6 +25,12 @@ pub enum Error {
     /// The template has mistakes; [`kiln_template::Report::render`] shows them.
     #[error("the template is not valid")]
     Template(kiln_template::Report),
+    /// A template changed while it was built: the combination of its matrix has gone.
+    #[error("the matrix of {} has changed since the build began", path.display())]
+    NoCombination {
+        /// The template.
+        path: PathBuf,
+    },
     /// No template lies where one was looked for.
     #[error("there is no template at {}", path.display())]
     NoTemplate {
@@ -290,9 +296,11 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Template(_) | Self::NoTemplate { .. } | Self::Unreadable { .. } | Self::Word(_) => {
-                ErrorKind::Usage
-            }
+            Self::Template(_)
+            | Self::NoCombination { .. }
+            | Self::NoTemplate { .. }
+            | Self::Unreadable { .. }
+            | Self::Word(_) => ErrorKind::Usage,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::NoKernel { .. } | Self::NewerHome { .. } => ErrorKind::Host,
             Self::StepNotRun(error) if matches!(**error, StepError::NoProgram { .. }) => ErrorKind::Host,

@@ -1,7 +1,7 @@
 //! A template as it is asked for on a command line: a file, and values for its variables.
 
 use crate::Error;
-use kiln_template::{Inputs, Template, VarFile};
+use kiln_template::{Combination, Inputs, Template, VarFile};
 use kiln_types::Timestamp;
 use std::{
     collections::BTreeMap,
@@ -26,6 +26,8 @@ pub struct TemplateRequest {
     pub var_files: Vec<PathBuf>,
     /// The environment that variables with `env` take their values from.
     pub environment: BTreeMap<String, String>,
+    /// Which combination of its matrix is meant; empty where it has none, or where all are.
+    pub combination: Combination,
 }
 
 /// Names only: any value may be a secret.
@@ -52,8 +54,27 @@ impl TemplateRequest {
     /// Reads and checks the template, as of `now`.
     ///
     /// # Errors
-    /// When a file cannot be read, or with every mistake in the template.
+    /// When a file cannot be read, with every mistake in the template, or when it has no such combination.
     pub fn load(&self, now: Timestamp) -> Result<Loaded, Error> {
+        let mut all = self.load_all(now)?.into_iter();
+        all.find(|loaded| loaded.template.combination == self.combination)
+            .ok_or_else(|| Error::NoCombination { path: self.path.clone() })
+    }
+
+    /// Reads and checks the template, and returns what it means for every combination of its matrix: as many requests,
+    /// each with what it loads.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or with every mistake in the template.
+    pub fn each(&self, now: Timestamp) -> Result<Vec<(Self, Loaded)>, Error> {
+        let each = self.load_all(now)?.into_iter().map(|loaded| {
+            let combination = loaded.template.combination.clone();
+            (Self { combination, ..self.clone() }, loaded)
+        });
+        Ok(each.collect())
+    }
+
+    fn load_all(&self, now: Timestamp) -> Result<Vec<Loaded>, Error> {
         let path = self.file()?;
         let text = read(&path)?;
         let folder = match path.parent() {
@@ -70,9 +91,15 @@ impl TemplateRequest {
             env: self.environment.clone(),
             now,
         };
-        let template = kiln_template::load(&path, &text, &inputs).map_err(Error::Template)?;
+        let templates = kiln_template::load(&path, &text, &inputs).map_err(Error::Template)?;
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Loaded { template, folder, file_name, now })
+        let loaded = templates.into_iter().map(|template| Loaded {
+            template,
+            folder: folder.clone(),
+            file_name: file_name.clone(),
+            now,
+        });
+        Ok(loaded.collect())
     }
 
     fn file(&self) -> Result<PathBuf, Error> {

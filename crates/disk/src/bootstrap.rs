@@ -24,7 +24,7 @@ use crate::{
     make_bootable,
     process::{self, Tool},
 };
-use kiln_types::{Architecture, ByteSize};
+use kiln_types::{Architecture, ByteSize, Digest, Timestamp};
 use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -34,6 +34,9 @@ use std::{
 
 /// A minimal Debian with a kernel takes about 450 MiB.
 const LEAST_ROOT: u64 = 700 << 20;
+
+/// Where Debian keeps its archive as it was, by the moment.
+const SNAPSHOTS: &str = "https://snapshot.debian.org/archive/debian";
 
 /// What makes a Debian tree boot, get an address and resolve names, beside its kernel and GRUB's modules.
 const PACKAGES: [&str; 10] = [
@@ -72,8 +75,10 @@ pub struct Bootstrap {
     pub cloud_init: bool,
     /// The guest's host name.
     pub hostname: String,
-    /// Seconds since 1970 that times of files are clamped to.
-    pub source_date_epoch: Option<u64>,
+    /// The archive of this moment, from snapshot.debian.org in place of a mirror; times of files go no further.
+    pub snapshot: Option<Timestamp>,
+    /// What the ids of the disk's file systems are made of, so that the same inputs give the same ids.
+    pub seed: Digest,
 }
 
 const MMDEBSTRAP: Tool =
@@ -109,7 +114,7 @@ pub fn build(
 ) -> Result<(), Error> {
     let geometry = Geometry::new(bootstrap.disk_size.bytes(), LEAST_ROOT)?;
     let mmdebstrap = check_tools(bootstrap)?;
-    let identity = hook::Identity::random()?;
+    let identity = hook::Identity::of(&bootstrap.seed);
     let disk = work_dir.join("disk.raw");
     let script = work_dir.join("hook.sh");
     create_disk(&disk, geometry.size)?;
@@ -121,8 +126,8 @@ pub fn build(
     command.arg(&script).arg(&disk).arg(mmdebstrap).args(arguments(bootstrap)?);
     // The trigger of each package would make the initramfs again; the hook makes it once.
     command.env("INITRD", "No");
-    if let Some(epoch) = bootstrap.source_date_epoch {
-        command.env("SOURCE_DATE_EPOCH", epoch.to_string());
+    if let Some(snapshot) = bootstrap.snapshot {
+        command.env("SOURCE_DATE_EPOCH", snapshot.unix().to_string());
     }
     if rustix::process::geteuid().is_root() {
         command.env("TMPDIR", work_dir);
@@ -193,10 +198,17 @@ fn arguments(bootstrap: &Bootstrap) -> Result<Vec<String>, Error> {
         "--customize-hook=sh /proc/self/fd/8 \"$1\"".to_owned(),
     ];
     arguments.extend(bootstrap.apt_keyring.iter().map(|keyring| format!("--keyring={}", keyring.display())));
+    if bootstrap.snapshot.is_some() {
+        // What an old archive says of itself has run out.
+        arguments.push("--aptopt=Acquire::Check-Valid-Until \"false\"".to_owned());
+    }
     arguments.extend([bootstrap.suite.clone(), "-".to_owned()]);
-    arguments.extend(match &bootstrap.mirror {
-        Some(mirror) => vec![mirror.clone()],
-        None => sources::lines_of_host(Path::new("/etc/apt"), &bootstrap.suite, &components)?,
+    arguments.extend(match (&bootstrap.mirror, bootstrap.snapshot) {
+        (_, Some(snapshot)) => {
+            vec![format!("{SNAPSHOTS}/{}Z/", snapshot.compact().replace('-', "T"))]
+        }
+        (Some(mirror), None) => vec![mirror.clone()],
+        (None, None) => sources::lines_of_host(Path::new("/etc/apt"), &bootstrap.suite, &components)?,
     });
     Ok(arguments)
 }

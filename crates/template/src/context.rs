@@ -2,6 +2,7 @@
 
 use crate::{
     inputs::Inputs,
+    model::Combination,
     report::{Diagnostic, Reported, TEMPLATE},
     scope::Scope,
 };
@@ -12,6 +13,8 @@ pub(crate) struct Context<'c> {
     /// The template's text.
     pub(crate) text: &'c str,
     pub(crate) inputs: &'c Inputs,
+    /// Which build of the template's matrix is read.
+    pub(crate) combination: Combination,
     /// Names that `${…}` may hold; filled while `[variables]`, `[locals]` and `image.name` are read.
     pub(crate) scope: RefCell<Scope>,
     /// Variables used since [`Context::take_uses`] was last called.
@@ -22,11 +25,12 @@ pub(crate) struct Context<'c> {
 }
 
 impl<'c> Context<'c> {
-    pub(crate) fn new(text: &'c str, inputs: &'c Inputs) -> Self {
+    pub(crate) fn new(text: &'c str, inputs: &'c Inputs, combination: &Combination) -> Self {
         Self {
             text,
             inputs,
-            scope: RefCell::new(Scope::new(inputs.now)),
+            combination: combination.clone(),
+            scope: RefCell::new(Scope::new(inputs.now, combination)),
             uses: RefCell::default(),
             diagnostics: RefCell::default(),
             hidden: RefCell::default(),
@@ -57,12 +61,8 @@ impl<'c> Context<'c> {
         self.text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
     }
 
-    pub(crate) fn has_mistakes(&self) -> bool {
-        !self.diagnostics.borrow().is_empty()
-    }
-
-    /// Returns the mistakes.
-    pub(crate) fn diagnostics(&self) -> Vec<Diagnostic> {
+    /// Takes the mistakes out.
+    pub(crate) fn take_diagnostics(&self) -> Vec<Diagnostic> {
         self.diagnostics.take()
     }
 
@@ -72,9 +72,8 @@ impl<'c> Context<'c> {
         hidden.iter().any(|(file, part)| *file == TEMPLATE && part.start < span.end && span.start < part.end)
     }
 
-    /// Returns the spans of a file that must not be shown.
-    pub(crate) fn hidden(&self, file: usize) -> Vec<Range<usize>> {
-        let hidden = self.hidden.borrow();
-        hidden.iter().filter(|(of, _)| *of == file).map(|(_, span)| span.clone()).collect()
+    /// Takes the spans out that must not be shown, each with the number of its file.
+    pub(crate) fn take_hidden(&self) -> Vec<(usize, Range<usize>)> {
+        self.hidden.take()
     }
 }

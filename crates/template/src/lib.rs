@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! text ─ toml ─▶ tree with spans ─ tables/* through reader/* ─▶ Template
+//!                                   │ once for each combination of [matrix]
 //!                                   │ names: variables, then locals and the image's name, then the rest
 //!                                   └─▶ Report: one diagnostic a mistake, rendered as rustc does
 //! ```
@@ -28,10 +29,10 @@ mod variables;
 pub use inputs::{Inputs, VarFile};
 pub use load::load;
 pub use model::{
-    Accelerator, AnsibleStep, Bootstrap, BreakpointStep, Checksum, Communicator, Compat, Compression,
-    Content, DiskFormat, DiskSource, DownloadStep, EndsWith, Export, ExportFormat, ExtraDisk, FileStep,
-    Firmware, HostPath, Image, InlineLine, Install, Iso, Location, Machine, Network, Owner, Provisioner,
-    RebootStep, ShellCode, ShellStep, Source, Ssh, SshSetup, Step, Subformat, Sysprep, SysprepItem, Template,
-    Text, Variable, Variant,
+    Accelerator, AnsibleStep, Bootstrap, BreakpointStep, Cache, Checksum, Combination, Communicator, Compat,
+    Compression, Content, DiskFormat, DiskSource, DownloadStep, EndsWith, Export, ExportFormat, ExtraDisk,
+    FileStep, Firmware, HostPath, Image, InlineLine, Install, Iso, Location, Machine, Network, Owner,
+    Provisioner, RebootStep, ShellCode, ShellStep, Source, Ssh, SshSetup, Step, StepCache, Subformat,
+    Sysprep, SysprepItem, Template, Text, Variable, Variant,
 };
 pub use report::Report;

@@ -4,40 +4,75 @@ use crate::{
     context::Context,
     given::syntax_error,
     inputs::Inputs,
-    model::Template,
+    model::{Combination, Template},
     report::{Diagnostic, Place, Report, SourceFile, TEMPLATE},
     tables,
 };
 use std::{ops::Range, path::Path};
 use toml::de::DeTable;
 
-/// Reads a template. `path` is its name in messages.
+/// Reads a template: once, or once for each combination of its matrix. `path` is its name in messages.
 ///
 /// # Errors
-/// With every mistake in the text and in the values given to it.
-pub fn load(path: &Path, text: &str, inputs: &Inputs) -> Result<Template, Report> {
-    let context = Context::new(text, inputs);
+/// With every mistake in the text and in the values given to it; what is wrong in several combinations is said once.
+pub fn load(path: &Path, text: &str, inputs: &Inputs) -> Result<Vec<Template>, Report> {
+    let mut mistakes = Mistakes::default();
+    let context = Context::new(text, inputs, &Combination::default());
     let root = match DeTable::parse(text) {
         Ok(root) => root.into_inner(),
         Err(error) => {
             context.report(not_toml(text, &error));
-            return Err(report(path, text, &context));
+            mistakes.take(&context);
+            return Err(mistakes.report(path, text, inputs));
         }
     };
-    // A reader may go on with a value after a mistake: what counts is whether one was reported.
-    match tables::read(&context, &root) {
-        Ok(template) if !context.has_mistakes() => Ok(template),
-        _ => Err(report(path, text, &context)),
+    let combinations = tables::combinations(&context, &root);
+    let mut templates = Vec::new();
+    for combination in combinations.as_deref().unwrap_or(&[Combination::default()]) {
+        let context = Context::new(text, inputs, combination);
+        if let Err(reported) = &combinations {
+            context.scope.borrow_mut().fail("matrix", *reported);
+        }
+        templates.extend(tables::read(&context, &root).ok());
+        mistakes.take(&context);
     }
+    if mistakes.diagnostics.is_empty() {
+        tables::distinct(&context, &root, &templates);
+    }
+    mistakes.take(&context);
+    // A reader may go on with a value after a mistake: what counts is whether one was reported.
+    if mistakes.diagnostics.is_empty() { Ok(templates) } else { Err(mistakes.report(path, text, inputs)) }
 }
 
-fn report(path: &Path, text: &str, context: &Context<'_>) -> Report {
-    let mut files = vec![SourceFile::new(path.display().to_string(), text, &context.hidden(TEMPLATE))];
-    for (index, file) in context.inputs.var_files.iter().enumerate() {
-        let hidden = context.hidden(TEMPLATE + 1 + index);
-        files.push(SourceFile::new(file.path.display().to_string(), &file.text, &hidden));
+/// What was found wrong so far, in any combination.
+#[derive(Default)]
+struct Mistakes {
+    diagnostics: Vec<Diagnostic>,
+    /// Spans that must not be shown, each with the number of its file.
+    hidden: Vec<(usize, Range<usize>)>,
+}
+
+impl Mistakes {
+    fn take(&mut self, context: &Context<'_>) {
+        for diagnostic in context.take_diagnostics() {
+            if !self.diagnostics.contains(&diagnostic) {
+                self.diagnostics.push(diagnostic);
+            }
+        }
+        self.hidden.extend(context.take_hidden());
     }
-    Report::new(files, context.diagnostics())
+
+    fn report(self, path: &Path, text: &str, inputs: &Inputs) -> Report {
+        let file = |number, path: &Path, text| {
+            let hidden = self.hidden.iter().filter(|(of, _)| *of == number);
+            let hidden: Vec<_> = hidden.map(|(_, span)| span.clone()).collect();
+            SourceFile::new(path.display().to_string(), text, &hidden)
+        };
+        let given = inputs.var_files.iter().enumerate();
+        let given = given.map(|(index, given)| file(TEMPLATE + 1 + index, &given.path, &given.text));
+        let files = [file(TEMPLATE, path, text)].into_iter().chain(given).collect();
+        Report::new(files, self.diagnostics)
+    }
 }
 
 /// A mistake in the TOML itself. Which values are sensitive cannot be known then, so that a line that may hold

@@ -1,5 +1,7 @@
 //! What a template means: every value typed, every default filled in, every `${…}` replaced.
 
+mod cache;
+mod combination;
 mod communicator;
 mod image;
 mod iso;
@@ -10,6 +12,8 @@ mod step;
 mod sysprep;
 mod text;
 
+pub use cache::{Cache, StepCache};
+pub use combination::Combination;
 pub use communicator::{Communicator, Ssh, SshSetup};
 pub use image::{Compat, Compression, Export, ExportFormat, Image, Subformat};
 pub use iso::{EndsWith, Install, Iso};
@@ -30,6 +34,8 @@ pub struct Template {
     pub name: String,
     /// What the template is for.
     pub description: Option<String>,
+    /// Which build of the template's matrix this is.
+    pub combination: Combination,
     /// The variables with the values that they have in this run, in the order in which they are written.
     pub variables: Vec<Variable>,
     /// Where the base disk comes from.
@@ -38,6 +44,8 @@ pub struct Template {
     pub machine: Machine,
     /// How Kiln talks to the guest.
     pub communicator: Communicator,
+    /// What is kept between builds, and where.
+    pub cache: Cache,
     /// The steps, in the order in which they run.
     pub provisioners: Vec<Provisioner>,
     /// What is taken out of the guest after the last step.
@@ -49,6 +57,15 @@ pub struct Template {
 }
 
 impl Template {
+    /// Returns what a build of it is called among others: `debian-web`, or `debian-web[trixie,arm64]` of a matrix.
+    #[must_use]
+    pub fn label(&self) -> String {
+        if self.combination.is_empty() {
+            return self.name.clone();
+        }
+        format!("{}[{}]", self.name, self.combination.values(","))
+    }
+
     /// Returns the values that must not be shown anywhere.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.variables.iter().filter(|variable| variable.sensitive).map(|variable| variable.value.expose())
@@ -72,4 +89,6 @@ pub struct Variable {
     pub value: Text,
     /// Whether the value is kept out of everything that is shown or stored.
     pub sensitive: bool,
+    /// Whether the value of a sensitive variable is part of the cache keys of what uses it; its name always is.
+    pub cache_key: bool,
 }

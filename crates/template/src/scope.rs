@@ -3,7 +3,7 @@
 use crate::{
     context::Context,
     interpolation::{Mistake, Piece, Style, split},
-    model::Text,
+    model::{Combination, Text},
     names::{listed, nearest},
     report::{Checked, Diagnostic, Reported},
 };
@@ -14,7 +14,7 @@ use std::{
 };
 
 /// The first words of names, before the dot.
-const NAMESPACES: [&str; 4] = ["var", "local", "build", "image"];
+const NAMESPACES: [&str; 5] = ["var", "local", "matrix", "build", "image"];
 
 /// Bytes that a text may come to. Texts that each hold another twice would fill the memory otherwise.
 const LONGEST: usize = 16 << 20;
@@ -46,9 +46,10 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    pub(crate) fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp, combination: &Combination) -> Self {
         let timestamp = ("build.timestamp".to_owned(), Value::plain(now.compact()));
-        Self { values: BTreeMap::from([timestamp]), failed: BTreeMap::new() }
+        let axes = combination.axes().map(|(axis, value)| (format!("matrix.{axis}"), Value::plain(value)));
+        Self { values: axes.chain([timestamp]).collect(), failed: BTreeMap::new() }
     }
 
     pub(crate) fn insert(&mut self, name: String, value: Value) {
@@ -181,6 +182,7 @@ pub(crate) fn unknown<'k>(
     let (title, label) = match namespace {
         "var" => (format!("no variable is named `{name}`"), "not declared in `[variables]`"),
         "local" => (format!("no local is named `{name}`"), "not declared in `[locals]`"),
+        "matrix" => (format!("no axis is named `{name}`"), "not declared in `[matrix]`"),
         _ => (format!("nothing is named `{}`", reference.name), ""),
     };
     let mut diagnostic = Diagnostic::at(reference.span.clone(), title).label(label);
@@ -203,6 +205,7 @@ fn remedy(namespace: &str, name: &str, known: &[&str]) -> String {
     match namespace {
         "var" => format!("declare it: `{name} = {{ default = \"…\" }}` in `[variables]`"),
         "local" => format!("declare it: `{name} = \"…\"` in `[locals]`"),
+        "matrix" => format!("declare it: `{name} = [\"…\"]` in `[matrix]`"),
         "env" => format!(
             "the environment is read through a variable: `{name} = {{ env = \"{name}\" }}` in `[variables]`"
         ),

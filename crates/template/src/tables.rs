@@ -1,13 +1,19 @@
 //! The tables of a template, one a file: what was written to what is meant.
 
+mod cache;
 mod communicator;
 mod condition;
 mod export;
 mod image;
 mod machine;
+mod matrix;
 mod provisioner;
 mod root;
 mod source;
 mod sysprep;
 
+pub(crate) use matrix::{combinations, distinct};
 pub(crate) use root::read;
+
+/// What to do where a key needs the agent.
+const USE_AGENT: &str = "leave `[communicator]` out: the agent runs the steps without booting the image";

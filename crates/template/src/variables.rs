@@ -24,6 +24,7 @@ struct Declaration<'c> {
     field: Field<'c>,
     description: Option<String>,
     sensitive: bool,
+    cache_key: bool,
     default: Option<(String, Field<'c>)>,
     env: Option<(String, Field<'c>)>,
     choices: Option<(Vec<String>, Field<'c>)>,
@@ -72,6 +73,8 @@ fn declaration<'c>(field: &Field<'c>, given: &Given) -> Checked<Declaration<'c>>
     check_name(field, "variable")?;
     let mut table = declaration_table(field)?;
     let sensitive = table.or("sensitive", false, Field::boolean);
+    let cache_key =
+        table.optional("cache_key", |key| cache_key(key, sensitive)).map(Option::unwrap_or_default);
     let default = table.get("default");
     let choices = table.get("choices");
     if sensitive != Ok(false) {
@@ -96,6 +99,7 @@ fn declaration<'c>(field: &Field<'c>, given: &Given) -> Checked<Declaration<'c>>
         field: field.clone(),
         description: description?,
         sensitive: sensitive?,
+        cache_key: cache_key?,
         default: default?,
         env: env?,
         choices: choices?,
@@ -141,7 +145,19 @@ fn settle(context: &Context<'_>, declared: &Declaration<'_>, given: &Given) -> C
         description: declared.description.clone(),
         value,
         sensitive: declared.sensitive,
+        cache_key: declared.cache_key,
     })
+}
+
+/// Reads whether the value of a sensitive variable is part of cache keys.
+fn cache_key(field: &Field<'_>, sensitive: Checked<bool>) -> Checked<bool> {
+    let wanted = field.boolean()?;
+    if wanted && sensitive == Ok(false) {
+        let diagnostic = Diagnostic::at(field.key.clone(), "`cache_key` is for sensitive variables")
+            .label("the value of any other is part of the key as it is");
+        return Err(field.context.report(diagnostic.help("remove it, or add `sensitive = true`")));
+    }
+    Ok(wanted)
 }
 
 fn no_value(declared: &Declaration<'_>) -> Reported {

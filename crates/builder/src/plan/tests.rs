@@ -35,7 +35,7 @@ fn load(folder: &Path, text: &str) -> Template {
         env: BTreeMap::new(),
         now: Timestamp::now(),
     };
-    kiln_template::load(Path::new("template.toml"), text, &inputs).unwrap()
+    kiln_template::load(Path::new("template.toml"), text, &inputs).unwrap().remove(0)
 }
 
 /// The keys of the three steps and of the image.

@@ -34,6 +34,7 @@ pub(super) fn make(
         architecture,
         suite: source.suite.clone(),
         mirror: source.mirror.clone(),
+        snapshot: source.snapshot,
         components: source.components.clone(),
         variant: source.variant.to_string(),
         packages: source.packages.clone(),
@@ -41,7 +42,7 @@ pub(super) fn make(
         disk_size: source.disk_size,
         cloud_init: source.cloud_init,
         hostname: source.hostname.clone(),
-        source_date_epoch: None,
+        seed: key(source, architecture)?,
     };
     let work = workshop.folder.join("bootstrap");
     fs_err::create_dir(&work)?;

@@ -95,6 +95,7 @@ fn request(template: &Template) -> TemplateRequest {
         vars: template.vars.clone(),
         var_files: template.var_files.clone(),
         environment: settings::environment(),
+        combination: Default::default(),
     }
 }
 

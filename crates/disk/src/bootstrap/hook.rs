@@ -1,9 +1,10 @@
 //! The script that mmdebstrap runs on the finished tree, inside its namespace.
 
 use super::Bootstrap;
-use crate::{Error, Geometry, firmware::Firmware};
+use crate::{Geometry, firmware::Firmware};
+use kiln_types::Digest;
 
-/// What is new on each disk, however equal the rest is.
+/// The ids of a disk's file systems.
 pub(super) struct Identity {
     /// The root's UUID.
     root: String,
@@ -14,26 +15,21 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn random() -> Result<Self, Error> {
-        let esp = getrandom::u32().map_err(no_random)?;
-        Ok(Self { root: random_uuid()?, hash_seed: random_uuid()?, esp })
+    /// Makes them of what the disk depends on: bases of different inputs never share one.
+    pub(super) fn of(seed: &Digest) -> Self {
+        let number = u128::from_be_bytes(*seed.as_bytes().first_chunk().expect("a digest has 32 bytes"));
+        let hashes = u128::from_be_bytes(*seed.as_bytes().last_chunk().expect("a digest has 32 bytes"));
+        Self { root: uuid(number), hash_seed: uuid(hashes), esp: crc32fast::hash(seed.as_bytes()) }
     }
 }
 
-/// A random UUID (version 4).
-fn random_uuid() -> Result<String, Error> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(no_random)?;
-    let number = u128::from_be_bytes(bytes);
+/// Writes a number as a UUID whose bits mean nothing (version 4).
+fn uuid(number: u128) -> String {
     let number = number & !(0xf << 76) | 4 << 76;
     let number = number & !(0x3 << 62) | 2 << 62;
     let digits = format!("{number:032x}");
     let (a, b, c) = (&digits[..8], &digits[8..12], &digits[12..16]);
-    Ok(format!("{a}-{b}-{c}-{}-{}", &digits[16..20], &digits[20..]))
-}
-
-fn no_random(error: getrandom::Error) -> Error {
-    Error::io("get random numbers", std::io::Error::other(error))
+    format!("{a}-{b}-{c}-{}-{}", &digits[16..20], &digits[20..])
 }
 
 /// Puts this disk's values in front of the script.
@@ -62,10 +58,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uuids_are_of_version_4() -> Result<(), Error> {
-        let uuid = random_uuid()?;
-        assert_eq!((uuid.len(), &uuid[14..15]), (36, "4"), "{uuid}");
-        assert!(["8", "9", "a", "b"].contains(&&uuid[19..20]), "{uuid}");
-        Ok(())
+    fn uuids_are_of_version_4_and_come_from_the_seed() {
+        let of = |byte: u8| Identity::of(&Digest::from_bytes([byte; 32]));
+        assert_eq!(of(0).root, "00000000-0000-4000-8000-000000000000");
+        assert_eq!(of(0xff).hash_seed, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!((of(7).root, of(7).esp), (of(7).root, of(7).esp));
+        assert!(of(7).root != of(8).root && of(7).esp != of(8).esp);
     }
 }

@@ -14,7 +14,8 @@ fn bootstrap(architecture: Architecture) -> Bootstrap {
         disk_size: ByteSize::from_gib(2),
         cloud_init: false,
         hostname: "it's".to_owned(),
-        source_date_epoch: None,
+        snapshot: None,
+        seed: Digest::from_bytes([7; 32]),
     }
 }
 
@@ -41,9 +42,21 @@ fn each_architecture_gets_its_kernel_and_its_boot_loader() -> Result<(), Error> 
 }
 
 #[test]
+fn an_old_archive_is_taken_from_where_debian_keeps_it() -> Result<(), Error> {
+    let snapshot = "2026-01-02T03:04:05Z".parse().ok();
+    let arguments = arguments(&Bootstrap { mirror: None, snapshot, ..bootstrap(Architecture::X86_64) })?;
+    assert_eq!(
+        arguments.last().map(String::as_str),
+        Some("https://snapshot.debian.org/archive/debian/20260102T030405Z/")
+    );
+    assert!(arguments.iter().any(|argument| argument.contains("Check-Valid-Until")), "{arguments:?}");
+    Ok(())
+}
+
+#[test]
 fn the_hook_knows_the_platforms() -> Result<(), Error> {
     let geometry = Geometry::new(2 << 30, LEAST_ROOT)?;
-    let identity = hook::Identity::random()?;
+    let identity = hook::Identity::of(&Digest::from_bytes([7; 32]));
     let arm64 = hook::script(&bootstrap(Architecture::Arm64), &geometry, &identity);
     for line in
         ["host_name='it'\\''s'", "console='ttyAMA0,115200'", "bios=''", "efi='arm64-efi'", "grub_serial=''"]

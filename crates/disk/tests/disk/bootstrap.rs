@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kiln_disk::{Bootstrap, Error, build};
-use kiln_types::{Architecture, ByteSize};
+use kiln_types::{Architecture, ByteSize, Digest};
 use std::sync::atomic::AtomicBool;
 
 fn bootstrap(disk_size: ByteSize) -> Bootstrap {
@@ -18,7 +18,8 @@ fn bootstrap(disk_size: ByteSize) -> Bootstrap {
         disk_size,
         cloud_init: false,
         hostname: "debian".to_owned(),
-        source_date_epoch: None,
+        snapshot: None,
+        seed: Digest::from_bytes([7; 32]),
     }
 }
 

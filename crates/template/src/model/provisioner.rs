@@ -1,6 +1,6 @@
 //! `[[provisioner]]`: the steps of a build, and what all of them have.
 
-use crate::model::{AnsibleStep, BreakpointStep, DownloadStep, FileStep, RebootStep, ShellStep};
+use crate::model::{AnsibleStep, BreakpointStep, DownloadStep, FileStep, RebootStep, ShellStep, StepCache};
 use kiln_types::TimeSpan;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -24,6 +24,8 @@ pub struct Provisioner {
     pub max_retries: u32,
     /// Whether the build goes on when it fails.
     pub continue_on_error: bool,
+    /// How long its result stands for running it.
+    pub cache: StepCache,
     /// What it does. Its serialised form is what a cache key is made of: it holds no secret, no name, no line
     /// and no path of this host beyond what is written; contents of the files named are the caller's to add.
     pub step: Step,

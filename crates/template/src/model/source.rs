@@ -4,7 +4,7 @@ use crate::{
     model::{HostPath, Iso},
     names::words,
 };
-use kiln_types::{ByteSize, Digest};
+use kiln_types::{ByteSize, Digest, Timestamp};
 use serde::Serialize;
 
 /// Where the base disk comes from.
@@ -38,6 +38,9 @@ pub struct Bootstrap {
     pub suite: String,
     /// The mirror's URL; nothing means the host's own apt sources.
     pub mirror: Option<String>,
+    /// The moment whose archive is taken from snapshot.debian.org in place of a mirror's newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Timestamp>,
     /// Components of the archive.
     pub components: Vec<String>,
     /// mmdebstrap's variant: which packages to start from.

@@ -5,10 +5,10 @@ use crate::{
     locals::IMAGE_NAME,
     model::{Image, Text},
     reader::{Field, Table, quoted},
-    report::{Checked, Diagnostic},
+    report::{Checked, Diagnostic, Place, TEMPLATE},
     scope::Value,
 };
-use kiln_types::{DeviceName, ImageName};
+use kiln_types::{DeviceName, ImageName, ParseError};
 use std::collections::BTreeMap;
 
 /// EC2's limits for tags.
@@ -24,7 +24,11 @@ pub(crate) fn name<'c>(
 ) -> Result<Field<'c>, Value> {
     let table = table.as_mut().map_err(|reported| Value::failed(*reported))?;
     table.as_mut().and_then(|table| table.get("name")).ok_or_else(|| match template {
-        Ok(template) => Value::plain(format!("{template}-{}", context.inputs.now.compact())),
+        Ok(template) => {
+            let parts = [template, &context.combination.values("-"), &context.inputs.now.compact()];
+            let parts = parts.map(String::as_str).into_iter().filter(|part| !part.is_empty());
+            Value::plain(parts.collect::<Vec<_>>().join("-"))
+        }
         Err(reported) => Value::failed(*reported),
     })
 }
@@ -51,9 +55,16 @@ fn settled(context: &Context<'_>) -> Checked<Text> {
     scope.get(IMAGE_NAME).expect("the image's name is settled before the image is read").text
 }
 
-/// Returns the name where none is written.
+/// Returns the name where none is written. A template's name and a time make one; values of a matrix may not.
 fn settled_name(context: &Context<'_>) -> Checked<ImageName> {
-    Ok(settled(context)?.expose().parse().expect("a template's name and a time make an image's name"))
+    let name = settled(context)?;
+    name.expose().parse().map_err(|error: ParseError| {
+        let title = format!("{} is not {}", quoted(name.expose()), error.what);
+        let diagnostic = Diagnostic::new(title, Place::File(TEMPLATE)).help(error.why);
+        context.report(
+            diagnostic.help("write `name` in `[image]`: the values of `[matrix]` are part of its default"),
+        )
+    })
 }
 
 fn tags(field: &Field<'_>) -> Checked<BTreeMap<String, String>> {

@@ -8,7 +8,7 @@ mod reboot;
 mod shell;
 
 use crate::{
-    model::{Provisioner, Step},
+    model::{Provisioner, Step, StepCache},
     names::words,
     reader::{Field, Table, all},
     report::{Checked, Diagnostic},
@@ -66,6 +66,7 @@ fn step(field: &Field<'_>, run: &Run, names: &mut BTreeMap<String, Range<usize>>
         Ok(u32::try_from(retries).expect("the range fits"))
     });
     let continue_on_error = table.or("continue_on_error", false, Field::boolean);
+    let cache = cache(&mut table);
     // None of these changes what the step does: what they use is not the step's.
     drop(context.take_uses());
     let over_agent = run.over_agent && skipped == Ok(None);
@@ -85,7 +86,18 @@ fn step(field: &Field<'_>, run: &Run, names: &mut BTreeMap<String, Range<usize>>
         timeout: timeout?.filter(|_| !matches!(step, Step::Reboot(_))),
         max_retries: max_retries?,
         continue_on_error: continue_on_error?,
+        cache: cache?,
         step,
+    })
+}
+
+/// Reads how long the step's result stands for running it.
+fn cache(table: &mut Table<'_>) -> Checked<StepCache> {
+    let Some(field) = table.at_most_one(["cache", "cache_for"]) else { return Ok(StepCache::Kept) };
+    Ok(match field.name.as_str() {
+        "cache_for" => StepCache::For(field.time_limit()?),
+        _ if field.boolean()? => StepCache::Kept,
+        _ => StepCache::Never,
     })
 }
 

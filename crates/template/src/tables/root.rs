@@ -4,10 +4,10 @@ use crate::{
     context::Context,
     given::Given,
     locals,
-    model::{Communicator, Machine, Sysprep, Template},
+    model::{Cache, Communicator, Machine, Sysprep, Template},
     reader::{Field, Table, quoted},
     report::Checked,
-    tables::{communicator, condition::Run, export, image, machine, provisioner, source, sysprep},
+    tables::{cache, communicator, condition::Run, export, image, machine, provisioner, source, sysprep},
     variables,
 };
 use toml::de::DeTable;
@@ -16,6 +16,8 @@ use toml::de::DeTable;
 pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Checked<Template> {
     let given = Given::read(context);
     let mut table = Table::new(context, "a template", None, root);
+    // Read before: it says how often this is done.
+    drop(table.get("matrix"));
     let mut header = table.required_table("template", "with a `name`");
     let name = match &mut header {
         Ok(header) => header.required("name", "\"debian-web\"", template_name),
@@ -42,16 +44,20 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
     let run = Run::new(&name, &source, &machine, &communicator);
     let provisioners = table.or("provisioner", Vec::new(), |field| provisioner::read(field, &run));
     let sysprep = table.or("sysprep", Sysprep::default(), sysprep::read);
+    let region = table.optional("cache", cache::region).map(Option::flatten);
+    let mounts = table.or("cache_mount", Vec::new(), |field| cache::mounts(field, &communicator));
     let exports = table.or("export", Vec::new(), export::read);
     table.finish()?;
     locals?;
     Ok(Template {
         name: name?,
         description: description?,
+        combination: context.combination.clone(),
         variables: variables?,
         source: source?,
         machine: machine?,
         communicator: communicator?,
+        cache: Cache { region: region?, mounts: mounts? },
         provisioners: provisioners?,
         sysprep: sysprep?,
         image: image?,

@@ -36,7 +36,7 @@ fn options(folder: &Path, text: &str) -> Inputs {
 }
 
 /// Loads a fixture under its bare file name.
-fn read(path: &Path) -> Result<Template, Report> {
+fn read(path: &Path) -> Result<Vec<Template>, Report> {
     let text = fs_err::read_to_string(path).unwrap();
     let name = Path::new(path.file_name().unwrap());
     load(name, &text, &options(path.parent().unwrap(), &text))
@@ -71,7 +71,10 @@ fn right_templates_mean_what_they_should() {
     let mut failures = Vec::new();
     for path in fixtures("ok", 8) {
         match read(&path) {
-            Ok(template) => compare(&path, "resolved", &format!("{template:#?}\n"), &mut failures),
+            Ok(templates) => {
+                let found: String = templates.iter().map(|template| format!("{template:#?}\n")).collect();
+                compare(&path, "resolved", &found, &mut failures);
+            }
             Err(report) => failures.push(format!("=== {}\n{}", path.display(), report.render(false))),
         }
     }

@@ -26,5 +26,7 @@ fn inputs(folder: &Path) -> Inputs {
 }
 
 fn load_text(text: &str, inputs: &Inputs) -> Result<Template, Report> {
-    load(Path::new("template.toml"), text, inputs)
+    let mut templates = load(Path::new("template.toml"), text, inputs)?;
+    assert_eq!(templates.len(), 1, "no matrix");
+    Ok(templates.remove(0))
 }

@@ -17,6 +17,10 @@ fn keys(table: &Table, found: &mut BTreeSet<String>) {
             Value::Table(variables) if key == "variables" => {
                 variables.values().filter_map(Value::as_table).for_each(|declared| keys(declared, found));
             }
+            // Its axes are the template's own; what it knows beside them is read by name.
+            Value::Table(matrix) if key == "matrix" => {
+                found.extend(matrix.keys().filter(|key| *key == "exclude").cloned());
+            }
             Value::Table(below) if !FREE.contains(&key.as_str()) => keys(below, found),
             Value::Array(items) => {
                 items.iter().filter_map(Value::as_table).for_each(|item| keys(item, found));

@@ -11,8 +11,9 @@ fn every_template_shipped_is_right() {
         let folder = entry.unwrap().path();
         let path = folder.join("template.toml");
         let text = fs_err::read_to_string(&path).unwrap();
-        let template =
+        let templates =
             load(&path, &text, &inputs(&folder)).unwrap_or_else(|report| panic!("{}", report.render(false)));
+        let template = templates.first().unwrap();
         assert_eq!(
             folder.file_name().unwrap(),
             template.name.as_str(),

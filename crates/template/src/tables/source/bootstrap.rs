@@ -8,14 +8,25 @@ use crate::{
 use kiln_types::ByteSize;
 
 /// Keys that only this type has.
-pub(super) const KEYS: [&str; 8] =
-    ["suite", "mirror", "components", "variant", "packages", "apt_keyring", "cloud_init", "hostname"];
+pub(super) const KEYS: [&str; 9] = [
+    "suite",
+    "mirror",
+    "snapshot",
+    "components",
+    "variant",
+    "packages",
+    "apt_keyring",
+    "cloud_init",
+    "hostname",
+];
 
 /// Reads the source.
 pub(super) fn read(mut table: Table<'_>, name: &Checked<String>) -> Checked<Bootstrap> {
     let suite =
         table.required("suite", "\"bookworm\"", |field| field.checked("a suite", |text| word(text, "+.-_/")));
+    table.at_most_one(["mirror", "snapshot"]);
     let mirror = table.optional("mirror", mirror);
+    let snapshot = table.optional("snapshot", Field::parse);
     let components = table.or("components", vec!["main".to_owned()], |field| {
         field.some(|field| field.checked("a component", |text| word(text, "+.-_/")))
     });
@@ -32,6 +43,7 @@ pub(super) fn read(mut table: Table<'_>, name: &Checked<String>) -> Checked<Boot
     Ok(Bootstrap {
         suite: suite?,
         mirror: mirror?,
+        snapshot: snapshot?,
         components: components?,
         variant: variant?,
         packages: packages?,
