@@ -97,7 +97,7 @@ impl Kiln {
     pub async fn build(&self, request: &BuildRequest, events: &Events) -> Result<Built, Error> {
         let started = Instant::now();
         let loaded = request.template.load(Timestamp::now())?;
-        events.emit(Event::BuildStarted { template: loaded.template.name.clone() });
+        events.emit(Event::BuildStarted { template: loaded.template.label() });
         self.check_host(&loaded.template)?;
         let cancel = Self::cancel();
         let _give_up = CancelOnDrop(cancel.clone());

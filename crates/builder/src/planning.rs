@@ -15,7 +15,7 @@ use std::fmt;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Plan {
-    /// The template's name.
+    /// The template's name, with the values of its matrix.
     pub template: String,
     /// The base, the steps, the image, the exports.
     pub items: Vec<PlanItem>,
@@ -76,7 +76,7 @@ impl Kiln {
         };
         let mut items = vec![base_item(&loaded, base_key, base.is_some())];
         items.extend(step_items(&loaded, planned.as_ref(), image));
-        Ok(Plan { template: loaded.template.name, items, unchanged: image })
+        Ok(Plan { template: loaded.template.label(), items, unchanged: image })
     }
 }
 

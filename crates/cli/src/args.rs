@@ -8,7 +8,7 @@ pub(crate) use image::{
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use kiln_types::{AccountId, ByteSize, SnapshotId};
-use std::path::PathBuf;
+use std::{num::NonZero, path::PathBuf};
 
 /// Builds golden VM images from templates, and keeps them as Amazon EC2 keeps AMIs: snapshots, image records and
 /// disk files, on this machine.
@@ -44,11 +44,11 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Build a template's image: run its steps, store the snapshot, register the image, write the exports
+    /// Build templates' images: run the steps, store the snapshots, register the images, write the exports
     Build(Build),
-    /// Show what a build would do, and start nothing
+    /// Show what builds would do, and start nothing
     Plan(Plan),
-    /// Check a template and print every mistake
+    /// Check templates and print every mistake
     Validate(Validate),
     /// List, show, import, register, share, edit and deregister images
     #[command(subcommand)]
@@ -62,12 +62,12 @@ pub(crate) enum Command {
     Doctor(Doctor),
 }
 
-/// A template and the values of its variables.
+/// Templates and the values of their variables.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Template {
-    /// The template: a folder that holds template.toml, or a file
-    #[arg(value_name = "TEMPLATE")]
-    pub(crate) template: PathBuf,
+pub(crate) struct Templates {
+    /// Templates: folders that hold template.toml, or files
+    #[arg(value_name = "TEMPLATE", required = true)]
+    pub(crate) templates: Vec<PathBuf>,
     /// Set a variable; may be given many times
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub(crate) vars: Vec<(String, String)>,
@@ -86,7 +86,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Build {
     #[command(flatten)]
-    pub(crate) template: Template,
+    pub(crate) templates: Templates,
     /// Build a new image although an image of the same inputs exists
     #[arg(long)]
     pub(crate) new: bool,
@@ -96,6 +96,9 @@ pub(crate) struct Build {
     /// What becomes of the machine when a step fails: remove it, keep its disks and logs, or open a shell in it
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnError::Cleanup)]
     pub(crate) on_error: OnError,
+    /// Builds that run at the same time [default: as many as the host has processors and memory for]
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<NonZero<usize>>,
     /// Boot the appliance although the state of a booted one is there
     #[arg(long)]
     pub(crate) cold: bool,
@@ -115,7 +118,7 @@ pub(crate) enum OnError {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Plan {
     #[command(flatten)]
-    pub(crate) template: Template,
+    pub(crate) templates: Templates,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -124,7 +127,7 @@ pub(crate) struct Plan {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Validate {
     #[command(flatten)]
-    pub(crate) template: Template,
+    pub(crate) templates: Templates,
 }
 
 #[derive(Debug, ClapArgs)]

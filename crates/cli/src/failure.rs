@@ -71,6 +71,23 @@ impl Failure {
         self
     }
 
+    /// Returns the exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Returns what went wrong without colours, for a document.
+    pub(crate) fn text(&self) -> String {
+        anstream::adapter::strip_str(self.render().trim_end()).to_string()
+    }
+
+    /// Prints the failure of one of several builds, a line at a time under its name.
+    pub(crate) fn tell(&self, build: &str) {
+        let lines = self.render();
+        let lines = lines.lines().map(|line| format!("{build}: {line}\n"));
+        anstream::eprint!("{}", lines.collect::<String>());
+    }
+
     /// Prints the failure and returns its exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match &self.text {

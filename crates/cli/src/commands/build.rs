@@ -1,45 +1,119 @@
-//! `kiln build`: template to image.
+//! `kiln build`: templates to images.
 
 use crate::{
     args::{self, Build, Global},
-    commands::{events, export, json, open, request},
+    commands::{events, events_of, export, json, open, requests},
     failure::Failure,
     output::seconds,
     settings,
+    table::table,
     terminal::Controlling,
 };
-use kiln_builder::{BuildRequest, Built, OnError};
+use kiln_builder::{BuildRequest, Built, Kiln, Loaded, OnError, Places};
 use serde::Serialize;
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Document {
-    builds: Vec<Built>,
+    builds: Vec<Ended>,
+}
+
+/// How one build ended: with an image or with an error.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Ended {
+    /// The template's name, with the values of its matrix.
+    template: String,
+    #[serde(flatten)]
+    built: Option<Built>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 pub(crate) async fn run(global: &Global, args: &Build) -> Result<String, Failure> {
-    let request = BuildRequest {
-        template: request(&args.template),
-        new: args.new,
-        replace: args.replace,
-        cold: args.cold,
-        on_error: match args.on_error {
-            args::OnError::Cleanup => OnError::Cleanup,
-            args::OnError::Keep => OnError::Keep,
-            args::OnError::Shell => OnError::Shell,
-        },
-        guest: settings::guest_config(global.config.as_deref())?,
-        terminal: Controlling::if_any(),
-    };
-    // Mistakes in the template are told before anything is opened or made.
-    request.template.load(kiln_types::Timestamp::now())?;
-    let kiln = open(global).await?;
-    let built = kiln.build(&request, &events(global)).await?;
-    if args.json {
-        return json(&Document { builds: vec![built] });
+    // Mistakes in templates are told before anything is opened or made.
+    let requests = requests(&args.templates)?;
+    let one = requests.len() == 1;
+    if !one && args.on_error == args::OnError::Shell {
+        return Err(Failure::usage("a shell can be opened in one build at a time")
+            .with_hint("kiln build --on-error keep …"));
     }
-    Ok(summary(&built))
+    let guest = settings::guest_config(global.config.as_deref())?;
+    let requests = requests.into_iter().map(|(template, loaded)| {
+        let request = BuildRequest {
+            template,
+            new: args.new,
+            replace: args.replace,
+            cold: args.cold,
+            on_error: match args.on_error {
+                args::OnError::Cleanup => OnError::Cleanup,
+                args::OnError::Keep => OnError::Keep,
+                args::OnError::Shell => OnError::Shell,
+            },
+            guest: guest.clone(),
+            terminal: if one { Controlling::if_any() } else { None },
+        };
+        (request, loaded)
+    });
+    let requests: Vec<_> = requests.collect();
+    let kiln = open(global).await?;
+    if let [(request, loaded)] = requests.as_slice() {
+        let built = kiln.build(request, &events(global)).await?;
+        if args.json {
+            let template = loaded.template.label();
+            return json(&Document { builds: vec![Ended { template, built: Some(built), error: None }] });
+        }
+        return Ok(summary(&built));
+    }
+    several(&kiln, global, args, &requests).await
+}
+
+/// Builds side by side, as far as there is room. One that fails is told at once, and the others go on.
+async fn several(
+    kiln: &Kiln,
+    global: &Global,
+    args: &Build,
+    requests: &[(BuildRequest, Loaded)],
+) -> Result<String, Failure> {
+    let places = Places::of_host(args.jobs);
+    let builds = requests.iter().map(async |(request, loaded)| {
+        let _place = places.take(&loaded.template.machine).await;
+        let label = loaded.template.label();
+        let result = kiln.build(request, &events_of(global, &label)).await.map_err(Failure::from);
+        if let Err(failure) = &result {
+            failure.tell(&label);
+        }
+        (label, result)
+    });
+    let results = futures::future::join_all(builds).await;
+    let code = results.iter().find_map(|(_, result)| result.as_ref().err().map(Failure::code));
+    let ended = results.into_iter().map(|(template, result)| match result {
+        Ok(built) => Ended { template, built: Some(built), error: None },
+        Err(failure) => Ended { template, built: None, error: Some(failure.text()) },
+    });
+    let ended: Vec<_> = ended.collect();
+    let shown = if args.json { json(&Document { builds: ended })? } else { overview(&ended) };
+    match code {
+        Some(code) => Err(Failure::shown(shown, code)),
+        None => Ok(shown),
+    }
+}
+
+/// Says what became of each of several builds.
+fn overview(ended: &[Ended]) -> String {
+    let row = |ended: &Ended| {
+        let template = ended.template.clone();
+        match &ended.built {
+            None => [template, "failed".to_owned(), String::new(), String::new(), String::new()],
+            Some(built) => {
+                let result = if built.unchanged { "unchanged" } else { "built" };
+                let took = seconds(Duration::from_secs_f64(built.seconds.max(0.0)));
+                [template, result.to_owned(), built.image_id.to_string(), built.name.to_string(), took]
+            }
+        }
+    };
+    table(["TEMPLATE", "RESULT", "IMAGE", "NAME", "TOOK"], &ended.iter().map(row).collect::<Vec<_>>())
 }
 
 fn summary(built: &Built) -> String {
@@ -47,7 +121,7 @@ fn summary(built: &Built) -> String {
     let what = if built.unchanged {
         "unchanged: nothing that this image depends on is different".to_owned()
     } else {
-        let took = std::time::Duration::from_secs_f64(built.seconds.max(0.0));
+        let took = Duration::from_secs_f64(built.seconds.max(0.0));
         let steps = if built.steps_run == 1 { "step" } else { "steps" };
         format!("{} {steps} run, {} cached, in {}", built.steps_run, built.steps_cached, seconds(took))
     };

@@ -10,13 +10,14 @@ pub(crate) mod supervise;
 pub(crate) mod validate;
 
 use crate::{
-    args::{Args, Command, Global, Template},
+    args::{Args, Command, Global, Templates},
     exit,
     failure::Failure,
     output::{self, Verbosity},
     settings,
 };
-use kiln_builder::{Events, Kiln, TemplateRequest};
+use kiln_builder::{Combination, Events, Kiln, Loaded, TemplateRequest};
+use kiln_types::Timestamp;
 use serde::Serialize;
 use std::{future::Future, io, time::Duration};
 
@@ -85,18 +86,51 @@ async fn open(global: &Global) -> Result<Kiln, Failure> {
 
 /// Returns where a build's events go.
 fn events(global: &Global) -> Events {
-    output::events(if global.quiet { Verbosity::Quiet } else { Verbosity::Normal })
+    output::events(verbosity(global))
 }
 
-/// Makes a request of what the command line says.
-fn request(template: &Template) -> TemplateRequest {
-    TemplateRequest {
-        path: template.template.clone(),
-        vars: template.vars.clone(),
-        var_files: template.var_files.clone(),
-        environment: settings::environment(),
-        combination: Default::default(),
+/// Returns where the events of one of several builds go.
+fn events_of(global: &Global, build: &str) -> Events {
+    output::events_of(verbosity(global), build)
+}
+
+fn verbosity(global: &Global) -> Verbosity {
+    if global.quiet { Verbosity::Quiet } else { Verbosity::Normal }
+}
+
+/// Makes requests of what the command line says: one for each template, or one for each combination of its matrix. The
+/// mistakes of all templates are told at once.
+fn requests(templates: &Templates) -> Result<Vec<(TemplateRequest, Loaded)>, Failure> {
+    let now = Timestamp::now();
+    let (mut requests, mut mistakes) = (Vec::<(TemplateRequest, Loaded)>::new(), String::new());
+    for path in &templates.templates {
+        let request = TemplateRequest {
+            path: path.clone(),
+            vars: templates.vars.clone(),
+            var_files: templates.var_files.clone(),
+            environment: settings::environment(),
+            combination: Combination::default(),
+        };
+        match request.each(now) {
+            Ok(each) => requests.extend(each),
+            Err(kiln_builder::Error::Template(report)) => mistakes.push_str(&report.render(true)),
+            Err(error) => return Err(error.into()),
+        }
     }
+    if !mistakes.is_empty() {
+        return Err(Failure::template(mistakes));
+    }
+    for (index, (_, one)) in requests.iter().enumerate() {
+        let name = &one.template.image.name;
+        if let Some((_, other)) =
+            requests[..index].iter().find(|(_, other)| other.template.image.name == *name)
+        {
+            let (one, other) = (one.template.label(), other.template.label());
+            return Err(Failure::usage(format!("{other} and {one} both make the image {name}"))
+                .with_hint("give each its own `name` in [image]"));
+        }
+    }
+    Ok(requests)
 }
 
 /// Prints a document for programs.

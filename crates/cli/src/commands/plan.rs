@@ -2,23 +2,37 @@
 
 use crate::{
     args::{Global, Plan as Args},
-    commands::{json, open, request},
+    commands::{json, open, requests},
     failure::Failure,
     table::table,
 };
 use kiln_builder::{Plan, PlanItem};
-use kiln_types::Timestamp;
+use serde::Serialize;
 use std::fmt::Write;
 
+/// The plans of several builds; that of one stands by itself.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Document<'a> {
+    plans: &'a [Plan],
+}
+
 pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure> {
-    let request = request(&args.template);
-    request.load(Timestamp::now())?;
+    let requests = requests(&args.templates)?;
     let kiln = open(global).await?;
-    let plan = kiln.plan(&request).await?;
-    if args.json {
-        return json(&plan);
+    let mut plans = Vec::new();
+    for (request, _) in &requests {
+        plans.push(kiln.plan(request).await?);
     }
-    Ok(shown(&plan))
+    match (plans.as_slice(), args.json) {
+        ([plan], true) => json(plan),
+        (plans, true) => json(&Document { plans }),
+        ([plan], false) => Ok(shown(plan)),
+        (plans, false) => {
+            let each = plans.iter().map(|plan| format!("{}\n{}", plan.template, shown(plan)));
+            Ok(each.collect::<Vec<_>>().join("\n"))
+        }
+    }
 }
 
 fn shown(plan: &Plan) -> String {

@@ -1,11 +1,12 @@
-//! `kiln validate`: every mistake of a template, and nothing else.
+//! `kiln validate`: every mistake of templates, and nothing else.
 
-use crate::{args::Validate, commands::request, failure::Failure};
-use kiln_types::Timestamp;
+use crate::{args::Validate, commands::requests, failure::Failure};
 
 pub(crate) fn run(args: &Validate) -> Result<String, Failure> {
-    let loaded = request(&args.template).load(Timestamp::now())?;
-    let steps = loaded.template.provisioners.len();
-    let plural = if steps == 1 { "" } else { "s" };
-    Ok(format!("{}: valid, {steps} step{plural}\n", loaded.template.name))
+    let lines = requests(&args.templates)?.into_iter().map(|(_, loaded)| {
+        let steps = loaded.template.provisioners.len();
+        let plural = if steps == 1 { "" } else { "s" };
+        format!("{}: valid, {steps} step{plural}\n", loaded.template.label())
+    });
+    Ok(lines.collect())
 }

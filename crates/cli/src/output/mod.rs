@@ -30,7 +30,15 @@ pub(crate) fn events(verbosity: Verbosity) -> Events {
     match verbosity {
         Verbosity::Quiet => Events::ignored(),
         Verbosity::Normal if std::io::stderr().is_terminal() => Tty::events(),
-        Verbosity::Normal => Plain::events(),
+        Verbosity::Normal => Plain::events(""),
+    }
+}
+
+/// Returns the reader for one of several builds: lines that say whose they are, also on a terminal.
+pub(crate) fn events_of(verbosity: Verbosity, build: &str) -> Events {
+    match verbosity {
+        Verbosity::Quiet => Events::ignored(),
+        Verbosity::Normal => Plain::events(&format!("{build}: ")),
     }
 }
 

@@ -15,13 +15,15 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Plain<W> {
     out: W,
+    /// Stands before every line: whose it is.
+    prefix: String,
     last_progress: Instant,
 }
 
 impl Plain<anstream::Stderr> {
-    /// Writes to standard error.
-    pub(crate) fn events() -> Events {
-        let plain = Mutex::new(Self::new(anstream::stderr()));
+    /// Writes to standard error, `prefix` before every line.
+    pub(crate) fn events(prefix: &str) -> Events {
+        let plain = Mutex::new(Self::new(anstream::stderr(), prefix));
         Events::to(move |event| {
             if let Ok(mut plain) = plain.lock() {
                 plain.show(&event);
@@ -32,8 +34,8 @@ impl Plain<anstream::Stderr> {
 
 impl<W: Write> Plain<W> {
     /// Writes to `out`.
-    pub(crate) fn new(out: W) -> Self {
-        Self { out, last_progress: Instant::now() }
+    pub(crate) fn new(out: W, prefix: &str) -> Self {
+        Self { out, prefix: prefix.to_owned(), last_progress: Instant::now() }
     }
 
     /// Shows one event.
@@ -72,7 +74,7 @@ impl<W: Write> Plain<W> {
 
     fn line(&mut self, line: &str) {
         // Nobody reads any more: the build goes on, its result is what counts.
-        drop(writeln!(self.out, "{line}"));
+        drop(self.out.write_all(format!("{}{line}\n", self.prefix).as_bytes()));
     }
 }
 
@@ -93,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_build_as_lines() {
-        let mut plain = Plain::new(Vec::new());
+        let mut plain = Plain::new(Vec::new(), "a: ");
         let phase = Phase::Step { number: 1, count: 2, name: "install nginx".to_owned() };
         for event in [
             Event::BuildStarted { template: "debian-web".to_owned() },
@@ -112,7 +114,7 @@ mod tests {
         let text = String::from_utf8(plain.out).unwrap();
         assert_eq!(
             text,
-            "building debian-web\n==> step 1/2: install nginx\n    | Get:1 nginx\n    no KVM here\n    done in 64.2s\n"
+            "a: building debian-web\na: ==> step 1/2: install nginx\na:     | Get:1 nginx\na:     no KVM here\na:     done in 64.2s\n"
         );
     }
 

@@ -7,6 +7,7 @@ mod formats;
 mod host;
 mod installs;
 mod roots;
+mod several;
 mod terminals;
 
 use anyhow::Result;
