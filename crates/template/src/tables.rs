@@ -14,6 +14,3 @@ mod sysprep;
 
 pub(crate) use matrix::{combinations, distinct};
 pub(crate) use root::read;
-
-/// What to do where a key needs the agent.
-const USE_AGENT: &str = "leave `[communicator]` out: the agent runs the steps without booting the image";

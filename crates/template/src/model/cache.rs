@@ -1,4 +1,4 @@
-//! What a template says about the cache: which results are kept and for how long, and what lasts between builds.
+//! What a template says about the cache: which results are kept, for how long and where.
 
 use kiln_types::{RegionName, TimeSpan};
 
@@ -19,7 +19,4 @@ pub enum StepCache {
 pub struct Cache {
     /// The region that results of steps are fetched from and put into, beside this installation's own cache.
     pub region: Option<RegionName>,
-    /// Folders of the guest, absolute and none within another, that last from build to build and are no part of the
-    /// image.
-    pub mounts: Vec<String>,
 }

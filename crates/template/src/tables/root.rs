@@ -45,7 +45,6 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
     let provisioners = table.or("provisioner", Vec::new(), |field| provisioner::read(field, &run));
     let sysprep = table.or("sysprep", Sysprep::default(), sysprep::read);
     let region = table.optional("cache", cache::region).map(Option::flatten);
-    let mounts = table.or("cache_mount", Vec::new(), |field| cache::mounts(field, &communicator));
     let exports = table.or("export", Vec::new(), export::read);
     table.finish()?;
     locals?;
@@ -57,7 +56,7 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
         source: source?,
         machine: machine?,
         communicator: communicator?,
-        cache: Cache { region: region?, mounts: mounts? },
+        cache: Cache { region: region? },
         provisioners: provisioners?,
         sysprep: sysprep?,
         image: image?,
