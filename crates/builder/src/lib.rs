@@ -13,6 +13,7 @@ mod base;
 mod build;
 mod cancel;
 mod checksum;
+mod diff;
 mod doctor;
 mod download;
 mod error;
@@ -45,6 +46,7 @@ mod sysprep;
 mod volumes;
 
 pub use build::{BuildRequest, Built, Exported};
+pub use diff::{BlockDiff, FileChange, FileState, ImageDiff, PackageChange};
 pub use doctor::{Check, CheckState};
 pub use error::{Error, ErrorKind};
 pub use events::{Event, Events, OpenPhase, Outcome, Phase};

@@ -24,6 +24,7 @@ fn help() -> Result<()> {
         &["image", "--help"],
         &["image", "list", "--help"],
         &["image", "show", "--help"],
+        &["image", "diff", "--help"],
         &["image", "import", "--help"],
         &["snapshot", "--help"],
         &["snapshot", "list", "--help"],

@@ -12,6 +12,8 @@ pub(crate) enum Image {
     List(ImageList),
     /// Show one image
     Show(ImageShow),
+    /// Show what differs between two images: blocks, files and Debian packages, without booting either
+    Diff(ImageDiff),
     /// Store a disk file as a snapshot, and register an image of it
     Import(ImageImport),
     /// Register an image of snapshots that are there
@@ -68,6 +70,19 @@ pub(crate) struct ImageShow {
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
     /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImageDiff {
+    /// The first: an image's id or name, or a snapshot's id
+    #[arg(value_name = "IMAGE|SNAPSHOT")]
+    pub(crate) old: String,
+    /// The second
+    #[arg(value_name = "IMAGE|SNAPSHOT")]
+    pub(crate) new: String,
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

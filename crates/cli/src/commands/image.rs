@@ -1,5 +1,7 @@
 //! `kiln image`: the catalogue.
 
+mod diff;
+
 use crate::{
     args::{
         self, BootModeName, Global, Image as Args, ImageImport, ImageList, ImageRegister, ImageShow,
@@ -24,6 +26,10 @@ pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure>
     match args {
         Args::List(args) => list(catalog, args).await,
         Args::Show(args) => show(catalog, args).await,
+        Args::Diff(args) => {
+            let found = kiln.diff(&args.old, &args.new).await?;
+            if args.json { json(&found) } else { Ok(diff::shown(&found)) }
+        }
         Args::Import(args) => import(&kiln, global, args).await,
         Args::Register(args) => {
             let image = refused(catalog.register(new_image(catalog, args)?, args.replace).await)?;

@@ -2,6 +2,7 @@
 
 mod build;
 mod death;
+mod diff;
 mod failures;
 mod formats;
 mod host;
