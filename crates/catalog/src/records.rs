@@ -42,6 +42,7 @@ impl Records {
         if !wanted.is_empty() {
             changed = true;
             records.extend(self.0.read_all::<Image>(wanted).await?);
+            records.sort_by(|(a, _), (b, _)| a.cmp(b));
         }
         if let Some(index) = index.filter(|_| changed) {
             index::write(index, &records);
