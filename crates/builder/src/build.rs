@@ -18,13 +18,18 @@ use crate::{
     request::{Loaded, TemplateRequest},
     steps::Finished,
 };
-use kiln_catalog::{BootMode, Image, ImageKiln, NewImage, NewMapping, Tag, TpmSupport};
+use kiln_catalog::{BootMode, Image, ImageKiln, ImageQuery, NewImage, NewMapping, Owner, Tag, TpmSupport};
 use kiln_qcow2::Chain;
 use kiln_store::NewSnapshot;
-use kiln_template::Firmware;
+use kiln_template::{Firmware, StepCache, Template};
 use kiln_types::{Digest, ImageId, ImageName, SnapshotId, Timestamp};
 use serde::Serialize;
-use std::{fmt, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What is to be built.
 #[derive(Clone)]
@@ -103,7 +108,7 @@ impl Kiln {
         let _give_up = CancelOnDrop(cancel.clone());
         let folder = self.home.new_build()?;
         let base = self.base(&loaded.template, &folder, events, &cancel).await?;
-        let planned = PlannedSteps::over(base.record.content, &loaded.template)?;
+        let planned = PlannedSteps::over(base.record.content, &loaded.template, &self.home.seal()?)?;
         if !request.new
             && let Some((image, loaded)) = self.unchanged(&request.template, &planned).await?
         {
@@ -134,14 +139,15 @@ impl Kiln {
         request: &TemplateRequest,
         planned: &PlannedSteps,
     ) -> Result<Option<(Image, Loaded)>, Error> {
-        let images = self.catalog.describe(&kiln_catalog::ImageQuery::default()).await?;
+        let query = ImageQuery { owners: vec![Owner::OneSelf], ..ImageQuery::default() };
+        let images = self.catalog.describe(&query).await?;
         let same = |image: &&Image| {
             image.state.as_str() == "available" && image.kiln.template_digest == Some(planned.image_key)
         };
         for image in images.iter().rev().filter(same) {
             let Some(built_at) = image.kiln.build_timestamp else { continue };
             let loaded = request.load(built_at)?;
-            if loaded.template.image.name == image.name {
+            if loaded.template.image.name == image.name && still_stands(&loaded.template, image) {
                 return Ok(Some((image.clone(), loaded)));
             }
         }
@@ -264,4 +270,17 @@ impl Kiln {
 fn tags(loaded: &Loaded) -> Vec<Tag> {
     let tags = loaded.template.image.tags.iter();
     tags.map(|(key, value)| Tag { key: key.clone(), value: value.clone() }).collect()
+}
+
+/// Says whether an image stands for running its steps: not where one is to run in every build, or was to run again by now.
+fn still_stands(template: &Template, image: &Image) -> bool {
+    let age = Timestamp::now().unix().saturating_sub(image.creation_date.unix());
+    let age = Duration::from_secs(u64::try_from(age).unwrap_or_default());
+    template.provisioners.iter().filter(|provisioner| provisioner.skipped.is_none()).all(|provisioner| {
+        match provisioner.cache {
+            StepCache::Kept => true,
+            StepCache::Never => false,
+            StepCache::For(span) => age < span.as_duration(),
+        }
+    })
 }

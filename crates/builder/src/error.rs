@@ -152,6 +152,14 @@ pub enum Error {
         /// What the source has.
         has: ByteSize,
     },
+    /// The secret of the installation is not one.
+    #[error("{}: not this installation's secret", path.display())]
+    BadSeal {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// The name is taken, known before anything was started.
     #[error("AMI name {name} is already in use by AMI {holder}")]
     NameTaken {

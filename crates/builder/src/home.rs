@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! home.json                      format version
+//! seal                           the secret under which sensitive values go into cache keys
 //! regions/local/                 the default region: snapshots and images (kiln-store's tree)
 //! cache/downloads/<name>         verified downloads, and `.part` files that resume
 //! cache/bases/<key>/disk.raw     base disks, sparse; base.json is written last and publishes the folder
@@ -15,11 +16,11 @@
 //! ```
 //! A folder under `builds/` whose lock nobody holds was left by a killed build; the next build removes it.
 
-use crate::{Error, lock::Lock};
+use crate::{Error, key::Seal, lock::Lock};
 use kiln_types::RegionName;
 use serde::{Deserialize, Serialize};
 use std::{
-    io,
+    io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -123,6 +124,32 @@ impl Home {
         let to = self.root.join("kept").join(from.file_name().unwrap_or_default());
         fs_err::rename(&from, &to)?;
         Ok(to)
+    }
+
+    /// Reads the secret of this installation, or makes it.
+    pub(crate) fn seal(&self) -> Result<Seal, Error> {
+        let path = self.root.join("seal");
+        loop {
+            match fs_err::read(&path) {
+                Ok(bytes) => {
+                    let bytes = bytes.try_into().map_err(|_other| io::Error::other("expected 32 bytes"));
+                    return bytes.map(Seal::from_bytes).map_err(|source| Error::BadSeal { path, source });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+            let mut bytes = [0; 32];
+            getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+            // Of two processes one makes it; its mode is 0600.
+            let mut file = tempfile::NamedTempFile::new_in(&self.root)?;
+            file.write_all(&bytes)?;
+            file.as_file().sync_all()?;
+            match file.persist_noclobber(&path) {
+                Ok(_) => {}
+                Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.error.into()),
+            }
+        }
     }
 
     /// Returns the file where what is known of a region's images is kept.

@@ -52,6 +52,33 @@ impl KeyMaker {
     }
 }
 
+/// A secret of this installation, under which sensitive values go into keys: who reads a key cannot try values on it.
+#[derive(Clone)]
+pub struct Seal([u8; 32]);
+
+impl std::fmt::Debug for Seal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seal")
+    }
+}
+
+impl Seal {
+    /// Takes these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Digests a sensitive variable's value.
+    pub(crate) fn digest(&self, name: &str, value: &[u8]) -> Digest {
+        let mut maker = KeyMaker::new("sealed");
+        for (label, bytes) in [("secret", self.0.as_slice()), ("name", name.as_bytes()), ("value", value)] {
+            maker.part(label, bytes);
+        }
+        maker.finish()
+    }
+}
+
 /// Digests a file or folder: the kind and permissions of each entry, and its content, in the order of names.
 fn tree_digest(path: &Path) -> Result<Digest, Error> {
     let metadata = fs_err::symlink_metadata(path)?;

@@ -54,6 +54,7 @@ pub use exports::ExportOptions;
 pub use guest_config::{GuestConfig, GuestConfigError};
 pub use home::Home;
 pub use import::ImportRequest;
+pub use key::Seal;
 pub use kiln::Kiln;
 pub use kiln_catalog as catalog;
 pub use kiln_export as export;

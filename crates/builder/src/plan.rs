@@ -8,7 +8,10 @@
 //! The image key is kept in the record. A template whose key an image already has needs no build: that image is its
 //! result. `${build.timestamp}` in the image's name alone is therefore no reason to build again.
 
-use crate::{Error, key::KeyMaker};
+use crate::{
+    Error,
+    key::{KeyMaker, Seal},
+};
 use kiln_template::{Communicator, Content, Provisioner, ShellCode, Step, Template};
 use kiln_types::Digest;
 
@@ -41,13 +44,13 @@ impl PlannedSteps {
     ///
     /// # Errors
     /// When a file that a step names cannot be read.
-    pub fn over(base: Digest, template: &Template) -> Result<Self, Error> {
+    pub fn over(base: Digest, template: &Template, seal: &Seal) -> Result<Self, Error> {
         let mut parent = machine_key(base, template)?;
         let mut steps = Vec::with_capacity(template.provisioners.len());
         for (index, provisioner) in template.provisioners.iter().enumerate() {
             // A step that this run leaves out changes nothing.
             if provisioner.skipped.is_none() {
-                parent = step_key(parent, provisioner)?;
+                parent = step_key(parent, provisioner, template, seal)?;
             }
             steps.push(PlannedStep { number: index + 1, name: provisioner.name.clone(), key: parent });
         }
@@ -70,10 +73,22 @@ fn machine_key(base: Digest, template: &Template) -> Result<Digest, Error> {
     Ok(maker.finish())
 }
 
-fn step_key(parent: Digest, provisioner: &Provisioner) -> Result<Digest, Error> {
+fn step_key(
+    parent: Digest,
+    provisioner: &Provisioner,
+    template: &Template,
+    seal: &Seal,
+) -> Result<Digest, Error> {
     let mut maker = KeyMaker::new("step");
     maker.part("parent", parent.as_bytes());
-    maker.part("step", &canonical(&provisioner.step)?);
+    let meant = canonical(&provisioner.step)?;
+    maker.part("step", &meant);
+    // A sensitive value is there as the name of its variable.
+    let named = |name: &str| memchr::memmem::find(&meant, name.as_bytes()).is_some();
+    for variable in template.variables.iter().filter(|variable| variable.cache_key && named(&variable.name)) {
+        let sealed = seal.digest(&variable.name, variable.value.expose().as_bytes());
+        maker.part("sealed", sealed.as_bytes());
+    }
     maker.part("goes on", &[u8::from(provisioner.continue_on_error)]);
     match &provisioner.step {
         Step::Shell(shell) => {

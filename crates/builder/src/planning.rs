@@ -67,7 +67,9 @@ impl Kiln {
         let base_key = source_key(&loaded.template).await?;
         let base = self.cached_base(base_key).await?;
         let planned = match &base {
-            Some(base) => Some(PlannedSteps::over(base.record.content, &loaded.template)?),
+            Some(base) => {
+                Some(PlannedSteps::over(base.record.content, &loaded.template, &self.home.seal()?)?)
+            }
             None => None,
         };
         let image = match &planned {

@@ -29,7 +29,7 @@ mod variables;
 pub use inputs::{Inputs, VarFile};
 pub use load::load;
 pub use model::{
-    Accelerator, AnsibleStep, Bootstrap, BreakpointStep, Cache, Checksum, Combination, Communicator, Compat,
+    Accelerator, AnsibleStep, Bootstrap, BreakpointStep, Checksum, Combination, Communicator, Compat,
     Compression, Content, DiskFormat, DiskSource, DownloadStep, EndsWith, Export, ExportFormat, ExtraDisk,
     FileStep, Firmware, HostPath, Image, InlineLine, Install, Iso, Location, Machine, Network, Owner,
     Provisioner, RebootStep, ShellCode, ShellStep, Source, Ssh, SshSetup, Step, StepCache, Subformat,

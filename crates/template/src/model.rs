@@ -12,7 +12,7 @@ mod step;
 mod sysprep;
 mod text;
 
-pub use cache::{Cache, StepCache};
+pub use cache::StepCache;
 pub use combination::Combination;
 pub use communicator::{Communicator, Ssh, SshSetup};
 pub use image::{Compat, Compression, Export, ExportFormat, Image, Subformat};
@@ -44,8 +44,6 @@ pub struct Template {
     pub machine: Machine,
     /// How Kiln talks to the guest.
     pub communicator: Communicator,
-    /// What is kept between builds, and where.
-    pub cache: Cache,
     /// The steps, in the order in which they run.
     pub provisioners: Vec<Provisioner>,
     /// What is taken out of the guest after the last step.

@@ -1,6 +1,5 @@
 //! The tables of a template, one a file: what was written to what is meant.
 
-mod cache;
 mod communicator;
 mod condition;
 mod export;

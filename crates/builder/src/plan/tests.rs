@@ -40,7 +40,9 @@ fn load(folder: &Path, text: &str) -> Template {
 
 /// The keys of the three steps and of the image.
 fn keys(folder: &Path, text: &str) -> Vec<Digest> {
-    let planned = PlannedSteps::over(Digest::from_bytes([7; 32]), &load(folder, text)).unwrap();
+    let planned =
+        PlannedSteps::over(Digest::from_bytes([7; 32]), &load(folder, text), &Seal::from_bytes([5; 32]))
+            .unwrap();
     let steps = planned.steps.iter().map(|step| step.key);
     steps.chain([planned.image_key]).collect()
 }
@@ -67,6 +69,10 @@ fn a_change_shows_from_its_step_on() {
     assert_eq!(with("echo three", "echo 3"), 2);
     assert_eq!(with("[image]", "[image]\ntags = { a = \"b\" }"), 3);
     assert_eq!(with("first-secret", "another-secret"), 4, "a sensitive value is no part of a key");
+    let keyed = TEMPLATE.replace("sensitive = true", "sensitive = true, cache_key = true");
+    let old_keyed = keys(folder, &keyed);
+    let rotated = keys(folder, &keyed.replace("first-secret", "another-secret"));
+    assert_eq!(first_change(&old_keyed, &rotated), 0, "unless its variable says so");
     assert_eq!(with("web-${build.timestamp}", "other-${build.timestamp}"), 4, "nor is the image's name");
     fs_err::write(folder.join("index.html"), "new").unwrap();
     assert_eq!(first_change(&old, &keys(folder, TEMPLATE)), 1);
@@ -77,7 +83,9 @@ fn another_base_is_another_key_everywhere() {
     let world = tempfile::tempdir().unwrap();
     fs_err::write(world.path().join("index.html"), "old").unwrap();
     let template = load(world.path(), TEMPLATE);
-    let over = |byte| PlannedSteps::over(Digest::from_bytes([byte; 32]), &template).unwrap();
+    let over = |byte| {
+        PlannedSteps::over(Digest::from_bytes([byte; 32]), &template, &Seal::from_bytes([5; 32])).unwrap()
+    };
     let (one, two) = (over(1), over(2));
     assert!(one.steps.iter().zip(&two.steps).all(|(one, two)| one.key != two.key));
     assert_ne!(one.image_key, two.image_key);

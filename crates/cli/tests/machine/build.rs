@@ -173,3 +173,27 @@ fn an_unchanged_build_returns_the_image(
     assert_eq!(kiln.images()?, 1);
     Ok(())
 }
+
+/// Runs in every build.
+const ALWAYS: &str = r#"
+[[provisioner]]
+type = "shell"
+inline = ["date +%s%N > /when"]
+cache = false
+
+[image]
+name = "always"
+"#;
+
+#[test]
+fn a_step_that_is_to_run_every_time_makes_another_image() -> Result<()> {
+    let kiln = world()?;
+    let folder = kiln.world.template("always", &tiny_template(&tiny()?, ALWAYS))?;
+    let template = folder.to_str().context("a path")?;
+    let first = kiln.json(&["build", template, "--json"])?;
+    let second = kiln.json(&["build", template, "--json", "--replace"])?;
+    assert_eq!(second["Builds"][0]["Unchanged"], false, "{second}");
+    assert_eq!(second["Builds"][0]["StepsRun"], 1);
+    assert_ne!(second["Builds"][0]["ImageId"], first["Builds"][0]["ImageId"]);
+    Ok(())
+}

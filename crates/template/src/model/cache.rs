@@ -1,6 +1,6 @@
-//! What a template says about the cache: which results are kept, for how long and where.
+//! What a step says about its result: whether it is kept, and for how long.
 
-use kiln_types::{RegionName, TimeSpan};
+use kiln_types::TimeSpan;
 
 /// How long the result of a step stands for running it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -12,11 +12,4 @@ pub enum StepCache {
     Never,
     /// For this long, where nothing that it depends on is different.
     For(TimeSpan),
-}
-
-/// What a template says about the cache.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cache {
-    /// The region that results of steps are fetched from and put into, beside this installation's own cache.
-    pub region: Option<RegionName>,
 }

@@ -4,10 +4,10 @@ use crate::{
     context::Context,
     given::Given,
     locals,
-    model::{Cache, Communicator, Machine, Sysprep, Template},
+    model::{Communicator, Machine, Sysprep, Template},
     reader::{Field, Table, quoted},
     report::Checked,
-    tables::{cache, communicator, condition::Run, export, image, machine, provisioner, source, sysprep},
+    tables::{communicator, condition::Run, export, image, machine, provisioner, source, sysprep},
     variables,
 };
 use toml::de::DeTable;
@@ -44,7 +44,6 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
     let run = Run::new(&name, &source, &machine, &communicator);
     let provisioners = table.or("provisioner", Vec::new(), |field| provisioner::read(field, &run));
     let sysprep = table.or("sysprep", Sysprep::default(), sysprep::read);
-    let region = table.optional("cache", cache::region).map(Option::flatten);
     let exports = table.or("export", Vec::new(), export::read);
     table.finish()?;
     locals?;
@@ -56,7 +55,6 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
         source: source?,
         machine: machine?,
         communicator: communicator?,
-        cache: Cache { region: region? },
         provisioners: provisioners?,
         sysprep: sysprep?,
         image: image?,
