@@ -3,7 +3,7 @@
 mod board;
 mod storage;
 
-pub(crate) use storage::{disk_device, disk_node, disk_nodes};
+pub(crate) use storage::{disk_device, disk_node, disk_nodes, overlay_nodes};
 
 use crate::{
     config::{Accelerator, Boot, MachineConfig, Network},

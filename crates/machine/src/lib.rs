@@ -17,6 +17,7 @@ pub mod http_server;
 pub mod keyboard;
 mod launch;
 pub mod medium;
+mod overlays;
 pub mod provisioner;
 mod qemu;
 mod qmp;

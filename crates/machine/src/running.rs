@@ -106,6 +106,22 @@ impl Running {
         &self.console
     }
 
+    /// Stops the guest's processors; what was written is with QEMU then.
+    ///
+    /// # Errors
+    /// When QEMU refuses.
+    pub async fn pause(&self) -> Result<(), Error> {
+        self.qmp.execute("stop", json!({})).await.map(drop)
+    }
+
+    /// Lets a guest that was stopped go on.
+    ///
+    /// # Errors
+    /// When QEMU refuses.
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.qmp.execute("cont", json!({})).await.map(drop)
+    }
+
     /// Waits until the guest has said `text` on its console. It may never come: wait for [`Self::death`] beside it.
     pub async fn says(&self, text: &str) {
         console::wait_for(&self.console, text).await;

@@ -116,33 +116,38 @@ impl Places {
 /// Returns the nodes of a disk, each after those it is made of.
 pub(crate) fn disk_nodes(number: usize, disk: &Disk) -> Vec<Value> {
     let name = |part: &str| format!("{}{part}", disk_node(number));
-    let file = |name: &str, path: &Path, read_only: bool| {
-        json!({"node-name": name, "driver": "file", "filename": path, "discard": "unmap", "read-only": read_only,
-               "cache": {"direct": false, "no-flush": true}})
-    };
     let mut nodes = Vec::new();
     let mut below = None;
     if let Some(base) = &disk.base {
         let (node, storage) = (name("-base"), name("-base-file"));
-        nodes.push(file(&storage, base, true));
+        nodes.push(file_node(&storage, base, true));
         nodes.push(json!({"node-name": node, "driver": "raw", "file": storage, "read-only": true}));
         below = Some(node);
     }
     for (layer, overlay) in disk.overlays.iter().enumerate() {
         let last = layer + 1 == disk.overlays.len();
-        let part = if last { String::new() } else { format!("-layer{layer}") };
-        let (node, storage) = (name(&part), name(&format!("{part}-file")));
-        nodes.push(file(&storage, overlay, !last));
-        let mut top = json!({"node-name": node, "driver": "qcow2", "file": storage, "backing": below,
-                             "read-only": !last, "discard": "unmap",
-                             "cache": {"direct": false, "no-flush": true}});
-        if last {
-            top["detect-zeroes"] = json!("unmap");
-        }
-        nodes.push(top);
+        let node = name(&if last { String::new() } else { format!("-layer{layer}") });
+        nodes.extend(overlay_nodes(&node, overlay, below.as_deref(), last));
         below = Some(node);
     }
     nodes
+}
+
+/// Returns the nodes of an overlay, over what the node `below` gives.
+pub(crate) fn overlay_nodes(name: &str, path: &Path, below: Option<&str>, writable: bool) -> [Value; 2] {
+    let storage = format!("{name}-file");
+    let mut top = json!({"node-name": name, "driver": "qcow2", "file": storage, "backing": below,
+                         "read-only": !writable, "discard": "unmap",
+                         "cache": {"direct": false, "no-flush": true}});
+    if writable {
+        top["detect-zeroes"] = json!("unmap");
+    }
+    [file_node(&storage, path, !writable), top]
+}
+
+fn file_node(name: &str, path: &Path, read_only: bool) -> Value {
+    json!({"node-name": name, "driver": "file", "filename": path, "discard": "unmap", "read-only": read_only,
+           "cache": {"direct": false, "no-flush": true}})
 }
 
 /// Returns the device of a disk; SATA's still needs its place.

@@ -75,8 +75,11 @@ fn step(field: &Field<'_>, run: &Run, names: &mut BTreeMap<String, Range<usize>>
         let step = read_step(table, kind, over_agent, timeout.unwrap_or_default());
         known.and(runs).and(step)
     });
-    let variables = context.take_uses();
+    let mut variables = context.take_uses();
     let (name, (default_name, step)) = (name?, step?);
+    if let Step::Shell(shell) = &step {
+        variables.extend(shell.secrets.iter().cloned());
+    }
     Ok(Provisioner {
         name: name.unwrap_or(default_name),
         line,

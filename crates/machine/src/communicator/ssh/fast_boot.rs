@@ -13,12 +13,15 @@ use crate::communicator::{
     AgentError,
     agent::{AgentSession, Exec, ExitStatus, Upload, UploadContent},
 };
-use std::{fmt, time::Duration};
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// The port that the server listens on; the image's own has the usual one.
 pub const PORT: u16 = 50022;
 
 const FACTS: &str = include_str!("fast_boot/facts.sh");
+const HIDE: &str = include_str!("fast_boot/hide.sh");
+const SHOW: &str = include_str!("fast_boot/show.sh");
 const START: &str = include_str!("fast_boot/start.sh");
 const UNIT: &str = include_str!("fast_boot/kiln-build.service");
 const SSHD_CONFIG: &str = include_str!("fast_boot/sshd_config");
@@ -83,11 +86,11 @@ pub enum FastBootError {
 }
 
 /// What was put into an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use = "it must be taken out again"]
 pub struct Placed {
     /// Files and folders, in the order in which they go.
-    paths: Vec<&'static str>,
+    paths: Vec<Cow<'static, str>>,
 }
 
 /// Puts everything into an image that the agent has mounted.
@@ -130,7 +133,7 @@ pub async fn put(session: &mut AgentSession, access: &Access) -> Result<Placed, 
         session.upload(&Upload { content, destination, mode: Some(mode), owner: None }).await?;
     }
     run(session, &format!("mkdir -p {WANTS} && ln -sfn {UNIT_FILE} {LINK}")).await?;
-    Ok(Placed { paths })
+    Ok(Placed { paths: paths.into_iter().map(Cow::Borrowed).collect() })
 }
 
 /// Takes everything out of the image again, once the guest is off and the agent has mounted its root.
@@ -142,13 +145,26 @@ pub async fn remove(session: &mut AgentSession, placed: &Placed) -> Result<(), A
 }
 
 impl Placed {
+    /// Returns the shell script that takes the keys off the disk, while the guest runs: its disk can be kept then. They stay in
+    /// the guest's memory.
+    #[must_use]
+    pub fn hiding(&self) -> String {
+        HIDE.to_owned()
+    }
+
+    /// Returns the shell script that puts the keys where the guest finds them when it boots again.
+    #[must_use]
+    pub fn showing(&self) -> String {
+        SHOW.to_owned()
+    }
+
     /// Returns the shell script that takes everything out, for a guest in which no agent can run. The server goes on until
     /// the guest is off.
     #[must_use]
     pub fn removal(&self) -> String {
         let mut script = String::new();
         for path in &self.paths {
-            script.push_str(match *path {
+            script.push_str(match path.as_ref() {
                 // A step may have filled it; then it is the image's.
                 RESOLV_CONF => "umount /etc/resolv.conf 2>/dev/null; [ -s /etc/resolv.conf ] || rm -f ",
                 _ => "rm -rf ",
