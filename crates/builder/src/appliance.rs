@@ -148,7 +148,8 @@ fn is_crash_of_qemu(error: &Error) -> bool {
     matches!(death.cause, Cause::Killed(SIGABRT | SIGSEGV))
 }
 
-async fn prepare(
+/// Mounts the image's root and makes it ready for programs.
+pub(crate) async fn prepare(
     session: &mut AgentSession,
     appliance: &Appliance,
     template: &Template,

@@ -7,7 +7,7 @@
 //! ```
 
 use crate::{
-    Error, Kiln, Phase,
+    Error, Kiln, Phase, cache,
     cancel::Cancel,
     events::Events,
     home::{BuildFolder, write_whole},
@@ -53,6 +53,13 @@ pub(crate) struct BaseRecord {
     pub(crate) snapshot: SnapshotId,
 }
 
+impl BaseRecord {
+    /// Reads the record in a base's folder, where there is one.
+    pub(crate) fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs_err::read(folder.join("base.json")).ok()?).ok()
+    }
+}
+
 impl Base {
     /// Returns its folder in the cache.
     pub(crate) fn folder(&self) -> &Path {
@@ -77,6 +84,7 @@ impl Kiln {
         if !whole || self.region.snapshot(record.snapshot).await.is_err() {
             return Ok(None);
         }
+        cache::touch(&folder);
         Ok(Some(Base { disk, record }))
     }
 

@@ -12,10 +12,10 @@
 use crate::{
     Error, Events, GuestConfig, Kiln, OnError, Phase, Terminal,
     base::{Base, stored},
-    cancel::CancelOnDrop,
-    events::Event,
+    begun::Begun,
     plan::PlannedSteps,
     request::{Loaded, TemplateRequest},
+    reuse::Reuse,
     steps::Finished,
 };
 use kiln_catalog::{BootMode, Image, ImageKiln, ImageQuery, NewImage, NewMapping, Owner, Tag, TpmSupport};
@@ -40,6 +40,8 @@ pub struct BuildRequest {
     pub new: bool,
     /// Whether the new image takes its name from the image that holds it.
     pub replace: bool,
+    /// How much of the cache it may use.
+    pub reuse: Reuse,
     /// Whether to boot the appliance although the state of a booted one may be there.
     pub cold: bool,
     /// What becomes of the machine when a step fails.
@@ -101,35 +103,25 @@ impl Kiln {
     /// When the template is not valid, the host lacks something, or a phase fails.
     pub async fn build(&self, request: &BuildRequest, events: &Events) -> Result<Built, Error> {
         let started = Instant::now();
-        let loaded = request.template.load(Timestamp::now())?;
-        events.emit(Event::BuildStarted { template: loaded.template.label() });
-        self.check_host(&loaded.template)?;
-        let cancel = Self::cancel();
-        let _give_up = CancelOnDrop(cancel.clone());
-        let folder = self.home.new_build()?;
-        let base = self.base(&loaded.template, &folder, events, &cancel).await?;
-        let planned = PlannedSteps::over(base.record.content, &loaded.template, &self.home.seal()?)?;
+        let begun = self.begin(request, events).await?;
+        let Begun { loaded, base, planned, .. } = &begun;
+        // Of two builds of the same, the second finds the first one's image.
+        let _building = self.lock(&format!("image-{}", planned.image_key.short()), events).await?;
         if !request.new
-            && let Some((image, loaded)) = self.unchanged(&request.template, &planned).await?
+            && request.reuse.takes_an_image()
+            && let Some((image, loaded)) = self.unchanged(&request.template, planned).await?
         {
             events.note(format!("{} {} has the same inputs", image.image_id, image.name));
             return self.finish(&image, &loaded, None, started, events).await;
         }
         self.check_name(&loaded.template.image.name, request.replace).await?;
-        let finished = match self.run_steps(&base, &loaded, request, &folder, events).await {
-            Ok(finished) => finished,
-            Err(error) if request.on_error == OnError::Keep => {
-                let kept = self.home.keep(folder)?;
-                events.warning(format!("the machine's disks and logs are kept in {}", kept.display()));
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
-        let mappings = self.snapshots(&finished, &loaded, events).await?;
-        let ran = finished.ran;
-        let new = self.record(&base, finished, mappings, &loaded, &planned);
+        let finished = self.run_steps(&begun, request, None, events).await;
+        let finished = self.or_keep(finished, &begun, request, events)?;
+        let mappings = self.snapshots(&finished, loaded, events).await?;
+        let ran = Some((finished.ran, finished.cached));
+        let new = self.record(base, finished, mappings, loaded, planned);
         let image = self.register(new, request.replace, events).await?;
-        self.finish(&image, &loaded, Some(ran), started, events).await
+        self.finish(&image, loaded, ran, started, events).await
     }
 
     /// Finds the image that was built from the same inputs, and reads the template as of its build: then
@@ -175,7 +167,7 @@ impl Kiln {
             let phase = events.begin(Phase::Snapshot);
             let what = if volume.parent.is_some() { "root" } else { volume.serial.as_str() };
             let new = NewSnapshot {
-                source: Box::new(Chain::open(&volume.base, std::slice::from_ref(&volume.overlay))?),
+                source: Box::new(Chain::open(&volume.base, &volume.chain())?),
                 parent: volume.parent,
                 owner: self.region.owner(),
                 description: format!("{}: {what} of {}", loaded.template.name, loaded.template.image.name),
@@ -239,17 +231,17 @@ impl Kiln {
         Ok(image)
     }
 
-    /// Makes the exports. `steps_run` is nothing where the image was there already: exports that exist then stay.
+    /// Makes the exports. `steps`, run and cached, is nothing where the image was there already: exports that exist then stay.
     async fn finish(
         &self,
         image: &Image,
         loaded: &Loaded,
-        steps_run: Option<usize>,
+        steps: Option<(usize, usize)>,
         started: Instant,
         events: &Events,
     ) -> Result<Built, Error> {
         let snapshot = crate::kiln::root_of(image).ok_or(Error::NoRootSnapshot { image: image.image_id })?;
-        let unchanged = steps_run.is_none();
+        let unchanged = steps.is_none();
         let mut exports = Vec::new();
         for export in &loaded.template.exports {
             exports.push(self.export_of(snapshot, image, export, unchanged, events).await?);
@@ -259,8 +251,8 @@ impl Kiln {
             image_id: image.image_id,
             snapshot_ids: crate::kiln::snapshots_of(image),
             exports,
-            steps_run: steps_run.unwrap_or_default(),
-            steps_cached: if unchanged { loaded.template.provisioners.len() } else { 0 },
+            steps_run: steps.map_or(0, |(run, _)| run),
+            steps_cached: steps.map_or(loaded.template.provisioners.len(), |(_, cached)| cached),
             unchanged,
             seconds: started.elapsed().as_secs_f64(),
         })

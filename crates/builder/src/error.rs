@@ -1,7 +1,8 @@
 //! What can go wrong with a build. The chain of causes is printed once, by the command line.
 
+use crate::reuse::StepChoice;
 use kiln_machine::provisioner::StepError;
-use kiln_types::{ByteSize, ImageId, ImageName, ParseError};
+use kiln_types::{ByteSize, Digest, ImageId, ImageName, ParseError};
 use std::{io, path::PathBuf};
 
 /// How callers react to an error.
@@ -159,6 +160,36 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         source: io::Error,
+    },
+    /// No step is called so.
+    #[error("the template has no step {step}")]
+    NoSuchStep {
+        /// What was asked for.
+        step: StepChoice,
+        /// The names of the steps, in order.
+        steps: Vec<String>,
+    },
+    /// No layer, or more than one, is called so.
+    #[error("{count} layers have a key that begins with {layer}")]
+    NoSuchLayer {
+        /// What was asked for.
+        layer: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// A layer does not fit a build.
+    #[error("layer {key} cannot be gone on from: {why}")]
+    UnfitLayer {
+        /// The layer.
+        key: Digest,
+        /// Why.
+        why: String,
+    },
+    /// A layer was made anew while a build was about to use it.
+    #[error("layer {key} changed while it was taken from the cache")]
+    LayerChanged {
+        /// What it is the result of.
+        key: Digest,
     },
     /// The name is taken, known before anything was started.
     #[error("AMI name {name} is already in use by AMI {holder}")]
@@ -325,6 +356,8 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::NoSuchStep { steps, .. } => Some(format!("one of 1–{}, or a name: {}", steps.len(), steps.join("; "))),
+            Self::NoSuchLayer { .. } => Some("kiln cache list".to_owned()),
             Self::NoKernel { .. } => Some("kiln doctor --fix".to_owned()),
             Self::Leaked { .. } => Some(
                 "remove it in the step that wrote it; a step reads secrets from its environment or /run/secrets"

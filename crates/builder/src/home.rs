@@ -7,6 +7,8 @@
 //! cache/downloads/<name>         verified downloads, and `.part` files that resume
 //! cache/bases/<key>/disk.raw     base disks, sparse; base.json is written last and publishes the folder
 //! cache/kernels/<version>/       unpacked fallback kernels for the appliance
+//! cache/last/<template>.json     the inputs of a template's last build, for a plan to say what is different
+//! cache/layers/<key>/            what a step wrote, an overlay a disk; layer.json says over which layers
 //! cache/warm/<key>/              the state of a booted appliance, to begin from (kiln-machine's)
 //! cache/index/<region>.images    what is known of a region's images from earlier listings
 //! cache/kvm-probe.json           whether KVM works, as of this boot of the host
@@ -16,7 +18,12 @@
 //! ```
 //! A folder under `builds/` whose lock nobody holds was left by a killed build; the next build removes it.
 
-use crate::{Error, key::Seal, lock::Lock};
+use crate::{
+    Error,
+    key::{KeyMaker, Seal},
+    lock::Lock,
+    request::Loaded,
+};
 use kiln_types::RegionName;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -68,6 +75,8 @@ impl Home {
             "cache/downloads",
             "cache/bases",
             "cache/kernels",
+            "cache/last",
+            "cache/layers",
             "cache/warm",
             "builds",
             "kept",
@@ -118,11 +127,25 @@ impl Home {
         self.root.join("cache/warm")
     }
 
+    /// Returns the folder of steps' results.
+    pub(crate) fn layers(&self) -> PathBuf {
+        self.root.join("cache/layers")
+    }
+
+    /// Returns the file where the inputs of a template's last build are kept.
+    pub(crate) fn last_build(&self, loaded: &Loaded) -> PathBuf {
+        let mut name = KeyMaker::new("template");
+        name.part("folder", loaded.folder.as_os_str().as_encoded_bytes());
+        name.part("file", loaded.file_name.as_bytes());
+        name.part("label", loaded.template.label().as_bytes());
+        self.root.join("cache/last").join(format!("{}.json", name.finish().short()))
+    }
+
     /// Takes a failed build's folder out of those that are swept, and returns where it lies now.
-    pub(crate) fn keep(&self, folder: BuildFolder) -> Result<PathBuf, Error> {
-        let from = folder.folder.keep();
+    pub(crate) fn keep(&self, folder: &BuildFolder) -> Result<PathBuf, Error> {
+        let from = folder.path();
         let to = self.root.join("kept").join(from.file_name().unwrap_or_default());
-        fs_err::rename(&from, &to)?;
+        fs_err::rename(from, &to)?;
         Ok(to)
     }
 
@@ -252,7 +275,7 @@ mod tests {
         let home = Home::open(world.path()).unwrap();
         let build = home.new_build().unwrap();
         fs_err::write(build.path().join("overlay.qcow2"), b"half").unwrap();
-        let kept = home.keep(build).unwrap();
+        let kept = home.keep(&build).unwrap();
         drop(home.new_build().unwrap());
         assert_eq!(fs_err::read(kept.join("overlay.qcow2")).unwrap(), b"half");
     }

@@ -19,12 +19,16 @@ const EPOCH: &str = "kiln-key-1";
 
 /// Collects what a result depends on.
 #[derive(Debug)]
-pub(crate) struct KeyMaker(Sha256);
+pub(crate) struct KeyMaker {
+    hasher: Sha256,
+    /// What went in that people have a name for.
+    named: Vec<(String, Digest)>,
+}
 
 impl KeyMaker {
     /// Begins a key of this kind.
     pub(crate) fn new(kind: &str) -> Self {
-        let mut maker = Self(Sha256::new());
+        let mut maker = Self { hasher: Sha256::new(), named: Vec::new() };
         maker.part("epoch", EPOCH.as_bytes());
         maker.part("kind", kind.as_bytes());
         maker
@@ -33,22 +37,34 @@ impl KeyMaker {
     /// Adds a part.
     pub(crate) fn part(&mut self, label: &str, bytes: &[u8]) {
         for piece in [label.as_bytes(), bytes] {
-            self.0.update((piece.len() as u64).to_le_bytes());
-            self.0.update(piece);
+            self.hasher.update((piece.len() as u64).to_le_bytes());
+            self.hasher.update(piece);
         }
     }
 
-    /// Adds the content of a file or folder: names, modes, links and every byte.
-    pub(crate) fn tree(&mut self, label: &str, path: &Path) -> Result<(), Error> {
+    /// Adds a part that people call by this name.
+    pub(crate) fn named(&mut self, name: &str, digest: Digest) {
+        self.part(name, digest.as_bytes());
+        self.named.push((name.to_owned(), digest));
+    }
+
+    /// Adds the content of a file or folder: names, modes, links and every byte. `shown` is what people call it.
+    pub(crate) fn tree(&mut self, label: &str, path: &Path, shown: &str) -> Result<(), Error> {
         // The path itself may be a link: what it leads to is what a guest gets. Links further down are kept as links.
         let path = fs_err::canonicalize(path)?;
-        self.part(label, tree_digest(&path)?.as_bytes());
+        let digest = tree_digest(&path, shown.trim_end_matches('/'), &mut self.named)?;
+        self.part(label, digest.as_bytes());
         Ok(())
     }
 
     /// Returns the key.
     pub(crate) fn finish(self) -> Digest {
-        Digest::from_bytes(self.0.finalize().into())
+        self.finish_named().0
+    }
+
+    /// Returns the key, and what went in that people have a name for.
+    pub(crate) fn finish_named(self) -> (Digest, Vec<(String, Digest)>) {
+        (Digest::from_bytes(self.hasher.finalize().into()), self.named)
     }
 }
 
@@ -79,8 +95,9 @@ impl Seal {
     }
 }
 
-/// Digests a file or folder: the kind and permissions of each entry, and its content, in the order of names.
-fn tree_digest(path: &Path) -> Result<Digest, Error> {
+/// Digests a file or folder: the kind and permissions of each entry, and its content, in the order of names. Everything
+/// that is no folder is noted in `named`.
+fn tree_digest(path: &Path, shown: &str, named: &mut Vec<(String, Digest)>) -> Result<Digest, Error> {
     let metadata = fs_err::symlink_metadata(path)?;
     let mut maker = KeyMaker::new("tree");
     maker.part("mode", &(metadata.permissions().mode() & 0o7777).to_le_bytes());
@@ -92,14 +109,19 @@ fn tree_digest(path: &Path) -> Result<Digest, Error> {
         names.sort();
         for name in names {
             maker.part("name", name.as_bytes());
-            maker.part("entry", tree_digest(&path.join(&name))?.as_bytes());
+            let shown = format!("{shown}/{}", name.to_string_lossy());
+            maker.part("entry", tree_digest(&path.join(&name), &shown, named)?.as_bytes());
         }
     } else if metadata.is_file() {
         maker.part("content", file_sha256(path)?.as_bytes());
     } else {
         return Err(Error::SpecialFile { path: path.to_owned() });
     }
-    Ok(maker.finish())
+    let digest = maker.finish();
+    if !metadata.is_dir() {
+        named.push((shown.to_owned(), digest));
+    }
+    Ok(digest)
 }
 
 #[cfg(test)]
@@ -138,7 +160,7 @@ mod tests {
         symlink("file", &link).unwrap();
         let key = || {
             let mut maker = KeyMaker::new("test");
-            maker.tree("source", &link).unwrap();
+            maker.tree("source", &link, "link").unwrap();
             maker.finish()
         };
         let old = key();
@@ -153,9 +175,9 @@ mod tests {
         fs_err::create_dir(&root).unwrap();
         fs_err::write(root.join("a"), b"1").unwrap();
         symlink("a", root.join("link")).unwrap();
-        let mut seen = vec![tree_digest(&root).unwrap()];
+        let mut seen = vec![tree_digest(&root, "tree", &mut Vec::new()).unwrap()];
         let mut changed = |what: &str| {
-            let now = tree_digest(&root).unwrap();
+            let now = tree_digest(&root, "tree", &mut Vec::new()).unwrap();
             assert!(!seen.contains(&now), "{what}");
             seen.push(now);
         };

@@ -83,6 +83,19 @@ impl MachineState {
         Ok(())
     }
 
+    /// Says whether a state was kept in this folder.
+    pub(crate) fn is_in(folder: &Path) -> bool {
+        folder.join(VARIABLES).is_file()
+    }
+
+    /// Copies a state that was kept, where one was.
+    pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+        if Self::is_in(from) {
+            fs_err::copy(from.join(VARIABLES), to.join(VARIABLES))?;
+        }
+        Ok(())
+    }
+
     /// Reads the state for a record.
     pub(crate) fn saved(&self) -> Result<SavedState, Error> {
         let uefi_data = match &self.firmware {

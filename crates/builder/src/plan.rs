@@ -10,10 +10,13 @@
 
 use crate::{
     Error,
+    inputs::{self, Inputs, LastBuild, LastStep},
     key::{KeyMaker, Seal},
 };
-use kiln_template::{Communicator, Content, Provisioner, ShellCode, Step, Template};
+use kiln_template::{Communicator, Content, HostPath, Provisioner, ShellCode, Step, Template, Variable};
 use kiln_types::Digest;
+use serde_json::json;
+use std::{collections::BTreeMap, path::Path};
 
 /// What Ansible looks for beside a playbook.
 const BESIDE_PLAYBOOKS: [&str; 8] =
@@ -28,6 +31,8 @@ pub struct PlannedStep {
     pub name: String,
     /// What its result depends on.
     pub key: Digest,
+    /// What the key was made of; nothing where the step is left out.
+    pub(crate) inputs: Inputs,
 }
 
 /// The steps of a template over a base whose content is known.
@@ -35,6 +40,8 @@ pub struct PlannedStep {
 pub struct PlannedSteps {
     /// The steps in order.
     pub steps: Vec<PlannedStep>,
+    /// What every step depends on beside the steps before it.
+    pub(crate) machine: Inputs,
     /// What the image depends on.
     pub image_key: Digest,
 }
@@ -45,32 +52,65 @@ impl PlannedSteps {
     /// # Errors
     /// When a file that a step names cannot be read.
     pub fn over(base: Digest, template: &Template, seal: &Seal) -> Result<Self, Error> {
-        let mut parent = machine_key(base, template)?;
+        let (key, machine) = machine_key(base, template)?;
+        Ok(Self { machine, ..Self::over_layer(key, 0, template, seal)? })
+    }
+
+    /// Computes the keys of the steps over what the first `done` ones left, whatever they were.
+    pub(crate) fn over_layer(
+        layer: Digest,
+        done: usize,
+        template: &Template,
+        seal: &Seal,
+    ) -> Result<Self, Error> {
+        let mut parent = layer;
         let mut steps = Vec::with_capacity(template.provisioners.len());
         for (index, provisioner) in template.provisioners.iter().enumerate() {
             // A step that this run leaves out changes nothing.
-            if provisioner.skipped.is_none() {
-                parent = step_key(parent, provisioner, template, seal)?;
+            let mut inputs = Inputs::default();
+            if index >= done && provisioner.skipped.is_none() {
+                (parent, inputs) = step_key(parent, provisioner, template, seal)?;
             }
-            steps.push(PlannedStep { number: index + 1, name: provisioner.name.clone(), key: parent });
+            steps.push(PlannedStep {
+                number: index + 1,
+                name: provisioner.name.clone(),
+                key: parent,
+                inputs,
+            });
         }
         let image_key = image_key(parent, template)?;
-        Ok(Self { steps, image_key })
+        Ok(Self { steps, machine: Inputs::default(), image_key })
+    }
+}
+
+impl PlannedSteps {
+    /// Returns what the next plan is to know of this one.
+    pub(crate) fn as_last_build(&self, template: &Template) -> Result<LastBuild, Error> {
+        let steps = self.steps.iter();
+        let steps = steps.map(|step| LastStep { name: step.name.clone(), inputs: step.inputs.clone() });
+        let source = Inputs::of(&template.source)?;
+        Ok(LastBuild { source, machine: self.machine.clone(), steps: steps.collect() })
     }
 }
 
 /// What every step depends on: the base, and how it is reached.
-fn machine_key(base: Digest, template: &Template) -> Result<Digest, Error> {
-    let mut maker = KeyMaker::new("machine");
-    maker.part("base", base.as_bytes());
-    maker.part("architecture", template.machine.architecture.as_str().as_bytes());
-    maker.part("communicator", &canonical(&template.communicator)?);
-    maker.part("network", &canonical(&template.machine.network)?);
-    maker.part("disks", &canonical(&template.machine.disks)?);
+fn machine_key(base: Digest, template: &Template) -> Result<(Digest, Inputs), Error> {
+    let machine = &template.machine;
+    let mut meant = json!({
+        "machine.architecture": machine.architecture,
+        "communicator": template.communicator,
+        "machine.network": machine.network,
+        "machine.disk": machine.disks,
+    });
     if !matches!(template.communicator, Communicator::Agent) {
-        maker.part("hardware", &canonical(&(template.machine.firmware, template.machine.tpm))?);
+        meant["machine.firmware"] = json!(machine.firmware);
+        meant["machine.tpm"] = json!(machine.tpm);
     }
-    Ok(maker.finish())
+    let mut maker = KeyMaker::new("machine");
+    maker.named("the base", base);
+    maker.part("meant", &canonical(&meant)?);
+    let (key, parts) = maker.finish_named();
+    Ok((key, Inputs { meant, parts, variables: BTreeMap::new() }))
 }
 
 fn step_key(
@@ -78,46 +118,50 @@ fn step_key(
     provisioner: &Provisioner,
     template: &Template,
     seal: &Seal,
-) -> Result<Digest, Error> {
+) -> Result<(Digest, Inputs), Error> {
     let mut maker = KeyMaker::new("step");
     maker.part("parent", parent.as_bytes());
-    let meant = canonical(&provisioner.step)?;
-    maker.part("step", &meant);
+    let mut meant = serde_json::to_value(&provisioner.step).map_err(Error::Canonical)?;
+    meant["continue_on_error"] = json!(provisioner.continue_on_error);
+    maker.part("step", &canonical(&meant)?);
     // A sensitive value is there as the name of its variable.
-    let named = |name: &str| memchr::memmem::find(&meant, name.as_bytes()).is_some();
-    for variable in template.variables.iter().filter(|variable| variable.cache_key && named(&variable.name)) {
-        let sealed = seal.digest(&variable.name, variable.value.expose().as_bytes());
-        maker.part("sealed", sealed.as_bytes());
+    let sealed = |variable: &&Variable| variable.cache_key && provisioner.variables.contains(&variable.name);
+    for variable in template.variables.iter().filter(sealed) {
+        let digest = seal.digest(&variable.name, variable.value.expose().as_bytes());
+        maker.named(&format!("variable {}", variable.name), digest);
     }
-    maker.part("goes on", &[u8::from(provisioner.continue_on_error)]);
-    match &provisioner.step {
-        Step::Shell(shell) => {
-            if let ShellCode::Scripts(scripts) = &shell.code {
-                for script in scripts {
-                    maker.tree("script", &script.path)?;
-                }
-            }
-        }
-        Step::File(file) => {
-            if let Content::Source(source) = &file.content {
-                maker.tree("source", &source.path)?;
-            }
-        }
+    files(&provisioner.step, &mut maker)?;
+    let (key, parts) = maker.finish_named();
+    let variables = inputs::values(template, provisioner.variables.iter());
+    Ok((key, Inputs { meant, parts, variables }))
+}
+
+/// Adds every file of the host that a step names.
+fn files(step: &Step, maker: &mut KeyMaker) -> Result<(), Error> {
+    let mut tree = |label: &str, path: &HostPath| maker.tree(label, &path.path, &path.written);
+    match step {
+        Step::Shell(shell) => match &shell.code {
+            ShellCode::Scripts(scripts) => scripts.iter().try_for_each(|script| tree("script", script)),
+            ShellCode::Inline(_) => Ok(()),
+        },
+        Step::File(file) => match &file.content {
+            Content::Source(source) => tree("source", source),
+            Content::Text(_) => Ok(()),
+        },
         Step::Ansible(ansible) => {
-            maker.tree("playbook", &ansible.playbook.path)?;
+            tree("playbook", &ansible.playbook)?;
+            ansible.galaxy_file.iter().try_for_each(|galaxy| tree("galaxy", galaxy))?;
             for beside in BESIDE_PLAYBOOKS {
                 let path = ansible.playbook.path.with_file_name(beside);
                 if path.exists() {
-                    maker.tree(beside, &path)?;
+                    let shown = Path::new(&ansible.playbook.written).with_file_name(beside);
+                    maker.tree(beside, &path, &shown.to_string_lossy())?;
                 }
             }
-            if let Some(galaxy) = &ansible.galaxy_file {
-                maker.tree("galaxy", &galaxy.path)?;
-            }
+            Ok(())
         }
-        Step::Download(_) | Step::Reboot(_) | Step::Breakpoint(_) => {}
+        Step::Download(_) | Step::Reboot(_) | Step::Breakpoint(_) => Ok(()),
     }
-    Ok(maker.finish())
 }
 
 fn image_key(last: Digest, template: &Template) -> Result<Digest, Error> {

@@ -3,10 +3,13 @@
 use crate::{
     Error, Kiln,
     base::source_key,
+    inputs::{Inputs, LastBuild},
+    layering::Cached,
     plan::PlannedSteps,
-    request::{Loaded, TemplateRequest},
+    request::TemplateRequest,
     source,
 };
+use kiln_template::Template;
 use kiln_types::{Digest, ImageId, Timestamp};
 use serde::Serialize;
 use std::fmt;
@@ -46,6 +49,8 @@ pub enum Action {
     Cached,
     /// It would run.
     Run,
+    /// The template leaves it out.
+    Skipped,
 }
 
 impl fmt::Display for Action {
@@ -53,6 +58,7 @@ impl fmt::Display for Action {
         f.pad(match self {
             Self::Cached => "cached",
             Self::Run => "run",
+            Self::Skipped => "skipped",
         })
     }
 }
@@ -76,34 +82,101 @@ impl Kiln {
             Some(planned) => self.unchanged(request, planned).await?.map(|(image, _)| image.image_id),
             None => None,
         };
-        let mut items = vec![base_item(&loaded, base_key, base.is_some())];
-        items.extend(step_items(&loaded, planned.as_ref(), image));
-        Ok(Plan { template: loaded.template.label(), items, unchanged: image })
+        let last = LastBuild::read(&self.home.last_build(&loaded));
+        let template = &loaded.template;
+        let mut items = vec![base_item(template, base_key, base.is_some(), last.as_ref())?];
+        match (&planned, image) {
+            (None, _) => items.extend(all_steps(template, None, Action::Run, "the base above is made anew")),
+            (Some(planned), Some(image)) => {
+                let why = format!("its result is in {image}");
+                items.extend(all_steps(template, Some(planned), Action::Cached, &why));
+            }
+            (Some(planned), None) => {
+                let cached = self.layers().cached(template, planned, None, usize::MAX);
+                items.extend(steps_by_layers(template, planned, &cached, last.as_ref()));
+            }
+        }
+        Ok(Plan { template: template.label(), items, unchanged: image })
     }
 }
 
-fn base_item(loaded: &Loaded, key: Digest, cached: bool) -> PlanItem {
+fn base_item(
+    template: &Template,
+    key: Digest,
+    cached: bool,
+    last: Option<&LastBuild>,
+) -> Result<PlanItem, Error> {
     let (action, reason) = match cached {
-        true => (Action::Cached, "its disk and snapshot are here"),
-        false => (Action::Run, "no disk of this source is in the cache"),
+        true => (Action::Cached, "its disk and snapshot are here".to_owned()),
+        false => {
+            let source = Inputs::of(&template.source)?;
+            let changed = last.and_then(|last| source.difference(&last.source));
+            (Action::Run, changed.unwrap_or_else(|| "no disk of this source is in the cache".to_owned()))
+        }
     };
-    let name = format!("base: {}", source::describe(&loaded.template.source));
-    PlanItem { name, action, reason: reason.to_owned(), key: Some(key) }
+    let name = format!("base: {}", source::describe(&template.source));
+    Ok(PlanItem { name, action, reason, key: Some(key) })
 }
 
-fn step_items<'a>(
-    loaded: &'a Loaded,
-    planned: Option<&'a PlannedSteps>,
-    image: Option<ImageId>,
-) -> impl Iterator<Item = PlanItem> + 'a {
-    let count = loaded.template.provisioners.len();
-    loaded.template.provisioners.iter().enumerate().map(move |(index, step)| {
-        let (action, reason) = match (image, planned) {
-            (Some(image), _) => (Action::Cached, format!("its result is in {image}")),
-            (None, Some(_)) => (Action::Run, "no image has these inputs".to_owned()),
-            (None, None) => (Action::Run, "the base above is made anew".to_owned()),
+/// Lists steps of which all have the same to be said.
+fn all_steps(
+    template: &Template,
+    planned: Option<&PlannedSteps>,
+    action: Action,
+    why: &str,
+) -> impl Iterator<Item = PlanItem> {
+    (0..template.provisioners.len())
+        .map(move |index| step_item(template, planned, index, action, why.to_owned()))
+}
+
+/// Lists the steps with the first thing that is different from the last build.
+fn steps_by_layers(
+    template: &Template,
+    planned: &PlannedSteps,
+    cached: &Cached,
+    last: Option<&LastBuild>,
+) -> impl Iterator<Item = PlanItem> {
+    let first = cached.steps;
+    let reason = move |index: usize| {
+        if index < first {
+            return (Action::Cached, "its result is in the cache".to_owned());
+        }
+        if index > first {
+            return (Action::Run, format!("step {} above runs", first + 1));
+        }
+        let changed = || {
+            let (last, step) = (last?, planned.steps.get(index)?);
+            let machine = (index == 0).then(|| planned.machine.difference(&last.machine)).flatten();
+            machine.or_else(|| last.step_difference(index, &step.name, &step.inputs))
         };
-        let key = planned.and_then(|planned| planned.steps.get(index)).map(|step| step.key);
-        PlanItem { name: format!("step {}/{count}: {}", index + 1, step.name), action, reason, key }
+        let why = cached.why.clone().or_else(changed);
+        let unknown = if last.is_some() {
+            "its result is not in the cache"
+        } else {
+            "this template was not built here"
+        };
+        (Action::Run, why.unwrap_or_else(|| unknown.to_owned()))
+    };
+    (0..template.provisioners.len()).map(move |index| {
+        let (action, why) = reason(index);
+        step_item(template, Some(planned), index, action, why)
     })
+}
+
+fn step_item(
+    template: &Template,
+    planned: Option<&PlannedSteps>,
+    index: usize,
+    action: Action,
+    why: String,
+) -> PlanItem {
+    let steps = &template.provisioners;
+    let step = steps.get(index);
+    let (action, reason) = match step.and_then(|step| step.skipped.clone()) {
+        Some(skipped) => (Action::Skipped, skipped),
+        None => (action, why),
+    };
+    let name = step.map(|step| step.name.as_str()).unwrap_or_default();
+    let key = planned.and_then(|planned| planned.steps.get(index)).map(|step| step.key);
+    PlanItem { name: format!("step {}/{}: {name}", index + 1, steps.len()), action, reason, key }
 }

@@ -3,6 +3,7 @@
 use crate::{
     Error, Events, OnError, Phase, Terminal,
     guest::{Guest, alive},
+    layering::Layers,
     mask::Mask,
     on_error,
     request::Loaded,
@@ -13,6 +14,15 @@ use std::time::Duration;
 
 /// A guest that failed a moment ago may need one.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+
+/// How a step came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It did what it was to do.
+    Done,
+    /// It failed, and the template goes on.
+    Failed,
+}
 
 /// What the steps of one build share.
 #[derive(Clone, Copy)]
@@ -26,25 +36,33 @@ pub(crate) struct Provision<'a> {
 }
 
 impl Provision<'_> {
-    /// Runs every step, one after the other, and says how many ran.
-    pub(crate) async fn run(&self, guest: &mut Guest) -> Result<usize, Error> {
+    /// Runs every step whose result is not there, one after the other, and says how many ran.
+    pub(crate) async fn run(&self, guest: &mut Guest, layers: &mut Layers<'_, '_>) -> Result<usize, Error> {
         let provisioners = &self.loaded.template.provisioners;
         let mut ran = 0;
         for (index, provisioner) in provisioners.iter().enumerate() {
+            if layers.stops_before(index) {
+                break;
+            }
             let (number, count) = (index + 1, provisioners.len());
             let phase = self.events.begin(Phase::Step { number, count, name: provisioner.name.clone() });
             if let Some(why) = &provisioner.skipped {
                 phase.skipped(why);
                 continue;
             }
+            if layers.holds(index) {
+                phase.cached("");
+                continue;
+            }
             let result = self.step(guest, provisioner).await;
-            result.map_err(|source| Error::Step {
+            let result = result.map_err(|source| Error::Step {
                 number,
                 name: provisioner.name.clone(),
                 template: self.loaded.file_name.clone(),
                 line: provisioner.line,
                 source: Box::new(source),
             })?;
+            layers.after(guest, index, result, self.events).await?;
             ran += 1;
             phase.done("");
         }
@@ -52,7 +70,7 @@ impl Provision<'_> {
     }
 
     /// Runs a step: pauses, tries, tries again, asks a person, goes on regardless, as the template says.
-    async fn step(&self, guest: &mut Guest, provisioner: &Provisioner) -> Result<(), Error> {
+    async fn step(&self, guest: &mut Guest, provisioner: &Provisioner) -> Result<Outcome, Error> {
         if let Some(pause) = provisioner.pause_before {
             let pause = pause.as_duration();
             alive(&guest.running, async {
@@ -62,11 +80,14 @@ impl Provision<'_> {
             .await?;
         }
         if let Step::Breakpoint(breakpoint) = &provisioner.step {
-            return self.breakpoint(guest, breakpoint.note.as_deref()).await;
+            self.breakpoint(guest, breakpoint.note.as_deref()).await?;
+            return Ok(Outcome::Done);
         }
         let mut tries = 0;
         loop {
-            let Err(error) = self.attempt(guest, provisioner).await else { return Ok(()) };
+            let Err(error) = self.attempt(guest, provisioner).await else {
+                return Ok(Outcome::Done);
+            };
             let failed = matches!(error, Error::StepFailed { .. });
             if failed && tries < provisioner.max_retries {
                 tries += 1;
@@ -77,7 +98,7 @@ impl Provision<'_> {
             }
             if failed && provisioner.continue_on_error {
                 self.events.warning(format!("{error}; going on, as the step says"));
-                return Ok(());
+                return Ok(Outcome::Failed);
             }
             if failed
                 && self.on_error == OnError::Shell

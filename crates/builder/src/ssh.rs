@@ -12,6 +12,7 @@ use crate::{
     Error, Events, Kiln, OpenPhase,
     events::Phase,
     guest::{Guest, alive, turned_off},
+    layering::{Inside, LayeredMachine, Layering},
     provision::Provision,
     step::{Surroundings, told_progress},
     steps::{Machines, disk_variables, reboots, sysprep},
@@ -66,22 +67,35 @@ impl Kiln {
     /// Runs the steps in a guest that booted, and what must be done to the disk before and after that by the agent.
     pub(crate) async fn steps_by_ssh(
         &self,
-        machines: &Machines<'_>,
+        machines: &mut Machines<'_>,
         ssh: &Ssh,
+        layering: &mut Layering<'_>,
         phase: OpenPhase,
         events: &Events,
     ) -> Result<usize, Error> {
         if machines.template().machine.network == kiln_template::Network::None {
             return Err(Error::NoNetworkForSsh);
         }
-        let entrance = self.make_entrance(machines, ssh, events).await?;
+        let before = layering.below().and_then(|(_, placed)| placed.cloned());
+        let entrance = self.make_entrance(machines, ssh, before.as_ref(), events).await?;
         let start_by = self.start_of(machines, &entrance)?;
         events.note(&start_by.described);
         let surroundings = surroundings(machines, start_by.interface);
         let mut guest = self.boot_guest(machines, ssh, &entrance, start_by, events).await?;
         phase.done("");
         let provision = Provision { surroundings: &surroundings, ..machines.provision(events) };
-        let ran = provision.run(&mut guest).await?;
+        let placed = match &entrance.put {
+            Put::Files(placed) => Some(placed.clone()),
+            Put::Nothing | Put::Seed { .. } => None,
+        };
+        let mut layers = layering.over(LayeredMachine {
+            qemu: machines.hardware.qemu.clone(),
+            volumes: machines.volumes.clone(),
+            base: machines.base.record.content,
+            inside: Inside::Ssh { state: &machines.state, placed },
+        });
+        let ran = provision.run(&mut guest, &mut layers).await?;
+        machines.volumes = layers.volumes();
         self.leave(machines, guest, &entrance, events).await?;
         Ok(ran)
     }
@@ -91,6 +105,7 @@ impl Kiln {
         &self,
         machines: &Machines<'_>,
         ssh: &Ssh,
+        before: Option<&Placed>,
         events: &Events,
     ) -> Result<Entrance, Error> {
         if ssh.setup == SshSetup::None {
@@ -118,7 +133,7 @@ impl Kiln {
                 host_key: host_key.clone(),
                 cloud_init: false,
             };
-            match self.put_files(machines, &access, events).await {
+            match self.put_files(machines, &access, before, events).await {
                 Ok(placed) => {
                     return Ok(Entrance { target: target(fast_boot::PORT), put: Put::Files(placed) });
                 }
@@ -145,11 +160,17 @@ impl Kiln {
         &self,
         machines: &Machines<'_>,
         access: &Access,
+        before: Option<&Placed>,
         events: &Events,
     ) -> Result<Placed, Error> {
-        let mut guest = self.open_root(machines, "prepare", true, None, events).await?;
+        let (mut guest, _) = self.open_root(machines, "prepare", true, None, events).await?;
         let placed = match &mut guest.session {
-            Session::Agent(agent) => fast_boot::put(agent, access).await.map_err(Error::from),
+            Session::Agent(agent) => {
+                if let Some(before) = before {
+                    alive(&guest.running, fast_boot::remove(agent, before)).await?;
+                }
+                fast_boot::put(agent, access).await.map_err(Error::from)
+            }
             Session::Ssh(_) => return Err(Error::NoTerminal),
         };
         guest.close(false, events).await?;
@@ -181,7 +202,7 @@ impl Kiln {
             return Ok(());
         }
         // Now nothing runs that would write any of it again.
-        let mut guest = self.open_root(machines, "finish", false, None, events).await?;
+        let (mut guest, _) = self.open_root(machines, "finish", false, None, events).await?;
         if let (Session::Agent(agent), Put::Files(placed)) = (&mut guest.session, &entrance.put) {
             alive(&guest.running, fast_boot::remove(agent, placed)).await?;
         }
@@ -289,7 +310,7 @@ fn surroundings(machines: &Machines<'_>, interface: Interface) -> Surroundings {
     surroundings
 }
 
-async fn run_script(guest: &mut Guest, script: &str) -> Result<(), Error> {
+pub(crate) async fn run_script(guest: &mut Guest, script: &str) -> Result<(), Error> {
     let exec = Exec { argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(), ..Exec::default() };
     let Guest { running, session } = guest;
     alive(running, session.exec(&exec, Some(SCRIPT_WITHIN), |_, _| {})).await.map(drop)

@@ -8,12 +8,14 @@
 
 use crate::{
     Error, Events, Kiln, Phase,
-    appliance::Opening,
+    appliance::{Appliance, Opening},
     base::Base,
+    begun::Begun,
     build::BuildRequest,
     guest::{Guest, alive},
     hardware::Hardware,
     home::BuildFolder,
+    layering::{Inside, LayeredMachine, Layering},
     leaks,
     machine_state::{MachineState, SavedState},
     mask::Mask,
@@ -23,7 +25,7 @@ use crate::{
     volumes::{self, Volume},
 };
 use kiln_disk::find_root;
-use kiln_machine::{Qemu, Start, appliance, config::Interface};
+use kiln_machine::{Qemu, Start, appliance as machine_appliance, config::Interface};
 use kiln_template::{Communicator, Source, Step, Sysprep, SysprepItem, Template};
 use std::path::{Path, PathBuf};
 
@@ -36,6 +38,8 @@ pub(crate) struct Finished {
     pub(crate) state: SavedState,
     /// Steps that ran.
     pub(crate) ran: usize,
+    /// Steps whose result was there.
+    pub(crate) cached: usize,
 }
 
 /// A build's machines: what all of them share.
@@ -86,26 +90,26 @@ impl Kiln {
     /// Says before anything is made that no machine can be started here.
     pub(crate) fn check_host(&self, template: &Template) -> Result<(), Error> {
         Qemu::find(&self.programs, template.machine.architecture)?;
-        appliance::agent_program()?;
+        machine_appliance::agent_program()?;
         Ok(())
     }
 
     /// Runs the steps on new overlays, and turns the machine off.
     pub(crate) async fn run_steps(
         &self,
-        base: &Base,
-        loaded: &Loaded,
+        begun: &Begun,
         request: &BuildRequest,
-        folder: &BuildFolder,
+        until: Option<usize>,
         events: &Events,
     ) -> Result<Finished, Error> {
+        let Begun { loaded, folder, base, .. } = begun;
         let template = &loaded.template;
-        let volumes = volumes::of_build(template, base, folder.path())?;
+        let mut volumes = volumes::of_build(template, base, folder.path())?;
         let qemu = Qemu::find(&self.programs, template.machine.architecture)?;
         volumes.iter().try_for_each(|volume| volume.clear(&qemu))?;
-        let state = MachineState::new(&template.machine, base.folder(), folder.path())?;
         if !needs_machine(template, base) {
-            return Ok(Finished { volumes, state: state.saved()?, ran: 0 });
+            let state = MachineState::new(&template.machine, base.folder(), folder.path())?;
+            return Ok(Finished { volumes, state: state.saved()?, ran: 0, cached: 0 });
         }
         let phase = events.begin(Phase::Machine);
         let hardware = self.hardware(&template.machine, events)?;
@@ -114,25 +118,42 @@ impl Kiln {
         }
         let mask = Mask::new(template.secrets().chain(request.guest.secrets()));
         let surroundings = surroundings(template, &self.programs, folder.path());
-        let machines =
+        let mut layering = self.layering(begun, request, until, events).await?;
+        layering.begin(&mut volumes)?;
+        let below = layering.below().map(|(folder, _)| folder);
+        let below = below.filter(|below| MachineState::is_in(below));
+        let state =
+            MachineState::new(&template.machine, below.as_deref().unwrap_or(base.folder()), folder.path())?;
+        let mut machines =
             Machines { base, loaded, request, folder, hardware, volumes, state, mask, surroundings };
         let ran = match &template.communicator {
-            Communicator::Agent => self.steps_by_agent(&machines, phase, events).await?,
-            Communicator::Ssh(ssh) => self.steps_by_ssh(&machines, ssh, phase, events).await?,
+            Communicator::Agent => self.steps_by_agent(&mut machines, &mut layering, phase, events).await?,
+            Communicator::Ssh(ssh) => {
+                self.steps_by_ssh(&mut machines, ssh, &mut layering, phase, events).await?
+            }
         };
         let Machines { volumes, state, .. } = machines;
         scan(template, &volumes, events).await?;
-        Ok(Finished { volumes, state: state.saved()?, ran })
+        layering.scanned(events);
+        Ok(Finished { volumes, state: state.saved()?, ran, cached: layering.cached() })
     }
 
     async fn steps_by_agent(
         &self,
-        machines: &Machines<'_>,
+        machines: &mut Machines<'_>,
+        layering: &mut Layering<'_>,
         phase: crate::OpenPhase,
         events: &Events,
     ) -> Result<usize, Error> {
-        let mut guest = self.open_root(machines, "appliance", true, Some(phase), events).await?;
-        let ran = machines.provision(events).run(&mut guest).await?;
+        let (mut guest, appliance) = self.open_root(machines, "appliance", true, Some(phase), events).await?;
+        let mut layers = layering.over(LayeredMachine {
+            qemu: machines.hardware.qemu.clone(),
+            volumes: machines.volumes.clone(),
+            base: machines.base.record.content,
+            inside: Inside::Agent { appliance, guest: &machines.request.guest },
+        });
+        let ran = machines.provision(events).run(&mut guest, &mut layers).await?;
+        machines.volumes = layers.volumes();
         self.close_root(machines, guest, events).await?;
         Ok(ran)
     }
@@ -145,7 +166,7 @@ impl Kiln {
         fresh: bool,
         phase: Option<crate::OpenPhase>,
         events: &Events,
-    ) -> Result<Guest, Error> {
+    ) -> Result<(Guest, Appliance), Error> {
         let (base, template) = (machines.base, machines.template());
         let root = find_root(&base.disk)?;
         let folder = machines.folder.path();
@@ -168,7 +189,7 @@ impl Kiln {
             events.note(&appliance.described);
             phase.done(format!("appliance {how}"));
         }
-        Ok(guest)
+        Ok((guest, appliance))
     }
 
     /// Ends what the steps began: takes out what belongs to this machine, trims, turns it off.
@@ -243,11 +264,11 @@ async fn scan(template: &Template, volumes: &[Volume], events: &Events) -> Resul
         return Ok(());
     }
     let phase = events.begin(Phase::SecretsScan);
-    let disks: Vec<_> = volumes.iter().map(|volume| (volume.base.clone(), volume.overlay.clone())).collect();
+    let disks: Vec<_> = volumes.iter().map(|volume| (volume.base.clone(), volume.chain())).collect();
     let search = move || {
         let mut found = leaks::Scan::default();
-        for (base, overlay) in disks {
-            let scan = leaks::scan(&base, &[overlay], &secrets)?;
+        for (base, overlays) in disks {
+            let scan = leaks::scan(&base, &overlays, &secrets)?;
             found.leaks.extend(scan.leaks);
             found.too_short = scan.too_short;
             found.notes.extend(scan.notes);

@@ -20,6 +20,8 @@ pub(crate) struct Volume {
     /// Its name in the image's block device mapping.
     pub(crate) device_name: DeviceName,
     pub(crate) base: PathBuf,
+    /// Layers that are only read, the lowest first.
+    pub(crate) layers: Vec<PathBuf>,
     pub(crate) overlay: PathBuf,
     pub(crate) size: u64,
     /// The base's snapshot; a blank disk has none.
@@ -32,14 +34,14 @@ impl Volume {
         Ok(qemu.create_overlay(&self.overlay, self.size)?)
     }
 
+    /// Lists what lies on the base, the lowest first.
+    pub(crate) fn chain(&self) -> Vec<PathBuf> {
+        self.layers.iter().chain([&self.overlay]).cloned().collect()
+    }
+
     /// Returns the disk as a machine sees it.
     pub(crate) fn disk(&self, interface: Interface) -> Disk {
-        Disk {
-            serial: self.serial.clone(),
-            base: Some(self.base.clone()),
-            overlays: vec![self.overlay.clone()],
-            interface,
-        }
+        Disk { serial: self.serial.clone(), base: Some(self.base.clone()), overlays: self.chain(), interface }
     }
 }
 
@@ -49,6 +51,7 @@ pub(crate) fn of_build(template: &Template, base: &Base, folder: &Path) -> Resul
         serial: ROOT.to_owned(),
         device_name: template.image.root_device_name.clone(),
         base: base.disk.clone(),
+        layers: Vec::new(),
         overlay: folder.join("overlay.qcow2"),
         size: base.record.size,
         parent: Some(base.record.snapshot),
@@ -59,6 +62,7 @@ pub(crate) fn of_build(template: &Template, base: &Base, folder: &Path) -> Resul
             serial: disk.name.clone(),
             device_name: disk.device_name.clone(),
             base: blank,
+            layers: Vec::new(),
             overlay: folder.join(format!("{}.qcow2", disk.name)),
             size: disk.size.bytes(),
             parent: None,

@@ -7,7 +7,8 @@ pub(crate) use image::{
 };
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use kiln_types::{AccountId, ByteSize, SnapshotId};
+use kiln_builder::StepChoice;
+use kiln_types::{AccountId, ByteSize, SnapshotId, TimeSpan};
 use std::{num::NonZero, path::PathBuf};
 
 /// Builds golden VM images from templates, and keeps them as Amazon EC2 keeps AMIs: snapshots, image records and
@@ -58,6 +59,9 @@ pub(crate) enum Command {
     Snapshot(Snapshot),
     /// Write an image's or a snapshot's disk to a file
     Export(Export),
+    /// List, prune and verify what builds keep to begin from
+    #[command(subcommand)]
+    Cache(Cache),
     /// Say what this host can do, and how to mend what it lacks
     Doctor(Doctor),
 }
@@ -99,6 +103,18 @@ pub(crate) struct Build {
     /// Builds that run at the same time [default: as many as the host has processors and memory for]
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZero<usize>>,
+    /// Run every step although the results of some are in the cache; the new results replace them
+    #[arg(long, conflicts_with_all = ["no_cache_from", "from_layer"])]
+    pub(crate) no_cache: bool,
+    /// Run this step, by number or name, and those after it, although their results are in the cache
+    #[arg(long, value_name = "STEP")]
+    pub(crate) no_cache_from: Option<StepChoice>,
+    /// Go on from this layer, whatever became of the steps that made it (`kiln cache list`, `kiln plan --json`)
+    #[arg(long, value_name = "LAYER")]
+    pub(crate) from_layer: Option<String>,
+    /// Stop after this step, by number or name; make no image
+    #[arg(long, value_name = "STEP")]
+    pub(crate) until: Option<StepChoice>,
     /// Boot the appliance although the state of a booted one is there
     #[arg(long)]
     pub(crate) cold: bool,
@@ -133,6 +149,43 @@ pub(crate) struct Validate {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct List {
     /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cache {
+    /// List bases, layers and the rest, what was not used for the longest first
+    List(CacheList),
+    /// Remove what was not used for long, or until the cache is small enough; never what a build uses
+    Prune(CachePrune),
+    /// Read every layer, and drop those that are damaged
+    Verify(CacheList),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CacheList {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[group(id = "what", required = true, multiple = true)]
+pub(crate) struct CachePrune {
+    /// Remove what was not used for this long, like 30d
+    #[arg(long, value_name = "SPAN", group = "what")]
+    pub(crate) older_than: Option<TimeSpan>,
+    /// Remove what was not used for the longest, until no more than this is left, like 20GiB
+    #[arg(long, value_name = "SIZE", group = "what")]
+    pub(crate) max_size: Option<ByteSize>,
+    /// Remove everything
+    #[arg(long, group = "what")]
+    pub(crate) all: bool,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

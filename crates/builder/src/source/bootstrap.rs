@@ -19,7 +19,7 @@ pub(super) fn key(source: &Bootstrap, architecture: Architecture) -> Result<Dige
     maker.part("source", &canonical(source)?);
     maker.part("architecture", architecture.as_str().as_bytes());
     if let Some(keyring) = &source.apt_keyring {
-        maker.tree("keyring", &keyring.path)?;
+        maker.tree("keyring", &keyring.path, &keyring.written)?;
     }
     Ok(maker.finish())
 }

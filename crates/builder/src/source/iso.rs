@@ -27,7 +27,7 @@ pub(super) fn key(source: &Iso, machine: &Machine) -> Result<Digest, Error> {
     );
     let folders = source.http_directory.iter();
     for path in folders.chain(&source.cd_files).chain(&source.floppy_files) {
-        maker.tree("file", &path.path)?;
+        maker.tree("file", &path.path, &path.written)?;
     }
     Ok(maker.finish())
 }

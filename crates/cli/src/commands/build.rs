@@ -9,7 +9,7 @@ use crate::{
     table::table,
     terminal::Controlling,
 };
-use kiln_builder::{BuildRequest, Built, Kiln, Loaded, OnError, Places};
+use kiln_builder::{BuildRequest, Built, Kiln, Loaded, OnError, Places, Reached, Reuse, StepChoice};
 use serde::Serialize;
 use std::{fmt::Write, time::Duration};
 
@@ -31,6 +31,21 @@ struct Ended {
     error: Option<String>,
 }
 
+/// Builds that were to stop at a step.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Stops {
+    builds: Vec<Stopped>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Stopped {
+    template: String,
+    #[serde(flatten)]
+    reached: Reached,
+}
+
 pub(crate) async fn run(global: &Global, args: &Build) -> Result<String, Failure> {
     // Mistakes in templates are told before anything is opened or made.
     let requests = requests(&args.templates)?;
@@ -45,6 +60,10 @@ pub(crate) async fn run(global: &Global, args: &Build) -> Result<String, Failure
             template,
             new: args.new,
             replace: args.replace,
+            reuse: Reuse {
+                no_cache_from: args.no_cache_from.clone().or(args.no_cache.then_some(StepChoice::Number(1))),
+                from_layer: args.from_layer.clone(),
+            },
             cold: args.cold,
             on_error: match args.on_error {
                 args::OnError::Cleanup => OnError::Cleanup,
@@ -58,6 +77,9 @@ pub(crate) async fn run(global: &Global, args: &Build) -> Result<String, Failure
     });
     let requests: Vec<_> = requests.collect();
     let kiln = open(global).await?;
+    if let Some(until) = &args.until {
+        return build_until(&kiln, global, args, &requests, until).await;
+    }
     if let [(request, loaded)] = requests.as_slice() {
         let built = kiln.build(request, &events(global)).await?;
         if args.json {
@@ -67,6 +89,34 @@ pub(crate) async fn run(global: &Global, args: &Build) -> Result<String, Failure
         return Ok(summary(&built));
     }
     several(&kiln, global, args, &requests).await
+}
+
+/// Runs steps for what they leave in the cache.
+async fn build_until(
+    kiln: &Kiln,
+    global: &Global,
+    args: &Build,
+    requests: &[(BuildRequest, Loaded)],
+    until: &StepChoice,
+) -> Result<String, Failure> {
+    let mut reached = Vec::new();
+    for (request, loaded) in requests {
+        let template = loaded.template.label();
+        let ended = kiln.build_until(request, until, &events_of(global, &template)).await?;
+        reached.push(Stopped { template, reached: ended });
+    }
+    if args.json {
+        return json(&Stops { builds: reached });
+    }
+    let row = |stopped: &Stopped| {
+        let Stopped { template, reached } = stopped;
+        let layer = reached.layer.map_or_else(|| "not kept".to_owned(), |layer| layer.short());
+        let step = format!("{} {}", reached.step, reached.name);
+        let took = seconds(Duration::from_secs_f64(reached.seconds.max(0.0)));
+        [template.clone(), step, reached.steps_run.to_string(), reached.steps_cached.to_string(), layer, took]
+    };
+    let rows: Vec<_> = reached.iter().map(row).collect();
+    Ok(table(["TEMPLATE", "STOPPED AFTER", "RUN", "CACHED", "LAYER", "TOOK"], &rows))
 }
 
 /// Builds side by side, as far as there is room. One that fails is told at once, and the others go on.

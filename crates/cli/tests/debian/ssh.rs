@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use kiln_testkit::{Kiln, tool};
+use std::path::Path;
 
 const TEMPLATE: &str = r#"
 [template]
@@ -33,6 +34,10 @@ inline = [
 secrets = ["token"]
 
 [[provisioner]]
+type = "shell"
+inline = ["echo first >> /srv/second", "date > \"$KILN_DISK_DATA\""]
+
+[[provisioner]]
 type = "download"
 source = "/etc/os-release"
 destination = "fetched/"
@@ -48,10 +53,41 @@ fn a_debian_that_boots_is_built_on_over_ssh() -> Result<()> {
     let folder = kiln.world.template("over-ssh", TEMPLATE)?;
     let document = kiln.json(&["build", folder.to_str().context("a path")?, "--json"])?;
     let build = &document["Builds"][0];
-    assert_eq!(build["StepsRun"], 2);
+    assert_eq!(build["StepsRun"], 3);
     assert_eq!(build["SnapshotIds"].as_array().map(Vec::len), Some(2), "{build}");
     ensure!(fs_err::read_to_string(folder.join("fetched/os-release"))?.contains("bookworm"));
 
+    nothing_of_the_connection_is_left(&folder, "first")?;
+    no_key_lies_in_a_layer(&kiln)?;
+
+    // The second build goes on from what the first step left.
+    let changed = TEMPLATE.replace("echo first", "echo second");
+    fs_err::write(folder.join("template.toml"), changed)?;
+    let document = kiln.json(&[
+        "build",
+        folder.to_str().context("a path")?,
+        "--json",
+        "--replace",
+        "--on-error",
+        "keep",
+    ])?;
+    assert_eq!(document["Builds"][0]["StepsCached"], 1, "{document}");
+    nothing_of_the_connection_is_left(&folder, "second")
+}
+
+/// Layers are written uncompressed: what they hold is found by looking.
+fn no_key_lies_in_a_layer(kiln: &Kiln) -> Result<()> {
+    let mut layers = 0;
+    for layer in fs_err::read_dir(kiln.world.home().join("cache/layers"))? {
+        let overlay = fs_err::read(layer?.path().join("kiln-root.qcow2"))?;
+        ensure!(memchr::memmem::find(&overlay, b"BEGIN OPENSSH PRIVATE KEY").is_none(), "a key");
+        layers += 1;
+    }
+    assert_eq!(layers, 2);
+    Ok(())
+}
+
+fn nothing_of_the_connection_is_left(folder: &Path, second: &str) -> Result<()> {
     let raw = folder.join("dist/out.raw");
     let layout = tool("sfdisk", &["--json", raw.to_str().context("a path")?])?;
     let layout: serde_json::Value = serde_json::from_str(&layout)?;
@@ -67,6 +103,7 @@ fn a_debian_that_boots_is_built_on_over_ssh() -> Result<()> {
         anyhow::Ok(lines.collect::<Vec<_>>().join("\n"))
     };
     assert_eq!(root("cat /srv/init")?, "systemd");
+    assert_eq!(root("cat /srv/second")?, second);
     let etc = root("ls -p /etc")?;
     ensure!(etc.contains("/passwd/") && !etc.contains("kiln"), "{etc}");
     let units = root("ls -p /etc/systemd/system")?;

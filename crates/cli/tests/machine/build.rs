@@ -1,6 +1,6 @@
 //! A whole build: steps run, blocks are stored, a record is written, the exported disk boots.
 
-use crate::{tiny, world};
+use crate::{root_of, tiny, world};
 use anyhow::{Context, Result};
 use kiln_testkit::{Firmware, Guest, Kiln, LONG, tiny_template, tool};
 use sha2::{Digest, Sha256};
@@ -119,11 +119,7 @@ fn the_record_is_ec2s(kiln: &Kiln, build: &serde_json::Value) -> Result<()> {
 fn the_disk_holds_what_the_steps_made(dist: &Path) -> Result<()> {
     let raw = dist.join("tiny.raw");
     let raw = raw.to_str().context("a path")?;
-    let layout: serde_json::Value = serde_json::from_str(&tool("sfdisk", &["--json", raw])?)?;
-    let partitions = layout["partitiontable"]["partitions"].as_array().context("partitions")?;
-    let root = partitions.iter().max_by_key(|part| part["size"].as_u64()).context("a root")?;
-    let offset = root["start"].as_u64().context("a start")? * 512;
-    let device = format!("{raw}?offset={offset}");
+    let device = root_of(raw)?;
     let cat = |path: &str| tool("debugfs", &["-R", &format!("cat {path}"), &device]);
     assert!(cat("/srv/hello")?.contains("hello from root\nspread over elements\n"), "{}", cat("/srv/hello")?);
     assert!(cat("/srv/tree/inner/one")?.contains("one\n"));
