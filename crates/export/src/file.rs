@@ -1,13 +1,14 @@
 //! A file that is hashed while it is written, and has holes where it has zeros.
 
-use crate::raw::RawOutput;
+use crate::{
+    background::{Flusher, Hasher},
+    raw::RawOutput,
+};
 use kiln_qcow2::writer::Output;
 use kiln_types::Digest;
 use sha2::{Digest as _, Sha256};
 use std::{fs::File, io, os::unix::fs::FileExt};
 
-/// Zeros that are hashed at once; they fit in the processor's cache.
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// What becomes a hole where it is zeros: a page, the least that file systems allocate.
 const PAGE: usize = 4096;
 
@@ -21,36 +22,31 @@ pub(crate) struct Written {
 /// An empty file that is filled from front to back, and hashed where that is wanted.
 pub(crate) struct HashedFile {
     file: File,
-    hasher: Option<Sha256>,
+    flusher: Flusher,
+    hasher: Option<Hasher>,
     at: u64,
 }
 
 impl HashedFile {
-    pub(crate) fn new(file: File, sha256: bool) -> Self {
-        Self { file, hasher: sha256.then(Sha256::new), at: 0 }
-    }
-
-    fn hash(&mut self, bytes: &[u8]) {
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(bytes);
-        }
+    pub(crate) fn new(file: File, sha256: bool) -> io::Result<Self> {
+        Ok(Self { flusher: Flusher::of(&file)?, file, hasher: sha256.then(Hasher::start), at: 0 })
     }
 
     /// Ends the file where it is.
     pub(crate) fn finish(self) -> io::Result<Written> {
         self.file.set_len(self.at)?;
-        Ok(Written { sha256: self.hasher.map(digest), size: self.at })
+        Ok(Written { sha256: self.hasher.map(Hasher::finish).transpose()?, size: self.at })
     }
-}
 
-fn digest(hasher: Sha256) -> Digest {
-    Digest::from_bytes(hasher.finalize().into())
+    fn hash(&self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.as_ref().map_or(Ok(()), |hasher| hasher.bytes(bytes))
+    }
 }
 
 impl RawOutput for HashedFile {
     /// Leaves pages of zeros out of the file.
     fn sparse_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hash(bytes);
+        self.hash(bytes)?;
         let mut at = self.at;
         let pages: Vec<&[u8]> = bytes.chunks(PAGE).collect();
         for run in pages.chunk_by(|a, b| is_zero(a) == is_zero(b)) {
@@ -58,6 +54,7 @@ impl RawOutput for HashedFile {
             let length: usize = run.iter().map(|page| page.len()).sum();
             if !run.first().is_some_and(|page| is_zero(page)) {
                 self.file.write_all_at(&bytes[start..start + length], at)?;
+                self.flusher.wrote(length)?;
             }
             at += u64::try_from(length).map_err(io::Error::other)?;
         }
@@ -68,21 +65,15 @@ impl RawOutput for HashedFile {
 
 impl Output for HashedFile {
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hash(bytes);
+        self.hash(bytes)?;
         self.file.write_all_at(bytes, self.at)?;
         self.at += u64::try_from(bytes.len()).map_err(io::Error::other)?;
-        Ok(())
+        self.flusher.wrote(bytes.len())
     }
 
     fn zeros(&mut self, count: u64) -> io::Result<()> {
-        let mut left = if self.hasher.is_some() { count } else { 0 };
-        while left > 0 {
-            let step = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
-            self.hash(&ZEROS[..step]);
-            left -= u64::try_from(step).map_err(io::Error::other)?;
-        }
         self.at += count;
-        Ok(())
+        self.hasher.as_ref().map_or(Ok(()), |hasher| hasher.zeros(count))
     }
 }
 
@@ -110,7 +101,9 @@ pub(crate) fn hash(file: &File) -> io::Result<Written> {
     let mut buffer = kiln_qcow2::PageBuffer::block();
     loop {
         match file.read_at(&mut buffer, at) {
-            Ok(0) => return Ok(Written { sha256: Some(digest(hasher)), size: at }),
+            Ok(0) => {
+                return Ok(Written { sha256: Some(Digest::from_bytes(hasher.finalize().into())), size: at });
+            }
             Ok(read) => {
                 hasher.update(&buffer[..read]);
                 at += u64::try_from(read).map_err(io::Error::other)?;

@@ -10,6 +10,7 @@
 //!
 //! **Invariant:** an export reads the region and nothing else; where a disk came from does not matter any more.
 
+mod background;
 mod convert;
 mod error;
 mod file;
