@@ -108,3 +108,120 @@ fn a_failure_leaves_nothing_and_keeps_the_old_file() -> Result<()> {
     ensure!(left.len() == 3, "{left:?}");
     Ok(())
 }
+
+/// Every kind of qcow2 that qemu-img can make and that stands alone.
+#[test]
+fn every_kind_of_qcow2_reads_as_qemu_reads_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    content(&folder.path().join("disk.raw"), (3 << 20) + 512 * 7, 21)?;
+    let clusters = ["512", "4k", "64k", "2M"];
+    let mut kinds: Vec<String> = Vec::new();
+    for size in clusters {
+        kinds.push(format!("-o cluster_size={size}"));
+        kinds.push(format!("-o compat=0.10,cluster_size={size}"));
+        kinds.push(format!("-c -o cluster_size={size}"));
+        kinds.push(format!("-c -o compression_type=zstd,cluster_size={size}"));
+        kinds.push(format!("-o lazy_refcounts=on,cluster_size={size}"));
+        if !matches!(size, "512" | "4k") {
+            kinds.push(format!("-o extended_l2=on,cluster_size={size}"));
+            kinds.push(format!("-c -o extended_l2=on,compression_type=zstd,cluster_size={size}"));
+        }
+    }
+    kinds.extend([1, 2, 4, 8, 32, 64].map(|bits| format!("-o refcount_bits={bits}")));
+    kinds.extend(["metadata", "falloc"].map(|how| format!("-o preallocation={how}")));
+    for kind in kinds {
+        qemu_img(folder.path(), &format!("convert -f raw -O qcow2 {kind} disk.raw image"))?;
+        judge(folder.path(), "image", Format::Qcow2).map_err(|error| error.context(kind))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_was_written_after_a_snapshot_and_zeroed_and_discarded_is_the_disk() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    content(&folder.path().join("disk.raw"), 6 << 20, 4)?;
+    for options in
+        ["-o cluster_size=4k", "-o extended_l2=on", "-o compat=0.10", "-c -o compression_type=zstd"]
+    {
+        qemu_img(folder.path(), &format!("convert -f raw -O qcow2 {options} disk.raw image"))?;
+        qemu_img(folder.path(), "snapshot -c one image")?;
+        let image = folder.path().join("image");
+        let node =
+            format!(r#"{{"driver":"qcow2","file":{{"driver":"file","filename":"{}"}}}}"#, image.display());
+        let lines = ["write -P 5 1M 70k", "write -z 2M 300k", "discard 3M 1M", "write -P 6 5M 1"];
+        crate::oracle::qemu_io(&node, &lines.map(|line| line.replace("5M 1", "5M 512")))?;
+        // The disk itself, so that the judge compares with the image's own last state.
+        fs_err::copy(folder.path().join("disk.raw"), folder.path().join("before.raw"))?;
+        qemu_img(folder.path(), "convert -f qcow2 -O raw image disk.raw")?;
+        judge(folder.path(), "image", Format::Qcow2).map_err(|error| error.context(options))?;
+        fs_err::rename(folder.path().join("before.raw"), folder.path().join("disk.raw"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn overlays_of_any_size_are_refused_and_leave_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    content(&folder.path().join("disk.raw"), 4 << 20, 2)?;
+    let out = folder.path().join("out.raw");
+    for size in ["2M", "4M", "8M"] {
+        for options in ["", "-o extended_l2=on", "-o compat=0.10"] {
+            qemu_img(
+                folder.path(),
+                &format!("create -q -f qcow2 {options} -b disk.raw -F raw overlay.qcow2 {size}"),
+            )?;
+            let refused = import(&folder.path().join("overlay.qcow2"), Format::Qcow2, &out, &mut |_, _| {});
+            ensure!(matches!(refused, Err(Error::Refused { .. })), "{size} {options}: {refused:?}");
+            ensure!(!out.exists());
+        }
+    }
+    Ok(())
+}
+
+/// A damaged image is refused, or read as something: never a panic, a file left over, or this process's memory.
+#[test]
+fn damaged_images_are_imported_or_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    content(&folder.path().join("disk.raw"), 2 << 20, 13)?;
+    let out = folder.path().join("out.raw");
+    let (mut random, mut refused) = (crate::oracle::Random(7), 0);
+    for (name, options) in [
+        ("qcow2", "-o cluster_size=512"),
+        ("qcow2", "-o extended_l2=on"),
+        ("qcow2", "-c -o compression_type=zstd"),
+        ("vmdk", "-o subformat=streamOptimized"),
+        ("vpc", "-o force_size=on"),
+        ("vhdx", ""),
+    ] {
+        qemu_img(folder.path(), &format!("convert -f raw -O {name} {options} disk.raw image"))?;
+        let sound = fs_err::read(folder.path().join("image"))?;
+        let format = crate::detect(&folder.path().join("image"))?;
+        for _ in 0..10 {
+            let mut bytes = sound.clone();
+            // The tables stand at the front, and of a VHD at the end, too.
+            for _ in 0..1 + random.below(16) {
+                let front = if random.below(4) == 0 { bytes.len() } else { bytes.len().min(2048) };
+                let at = usize::try_from(random.below(u64::try_from(front)?))?;
+                bytes[at] = random.bytes(1)[0];
+            }
+            fs_err::write(folder.path().join("damaged"), &bytes)?;
+            // A volume of many TiB is no damage that can be seen, and takes long to be found empty.
+            match gate(&folder.path().join("damaged"), format) {
+                Ok(info) if info.virtual_size > 1 << 30 => continue,
+                _ => {}
+            }
+            match import(&folder.path().join("damaged"), format, &out, &mut |_, _| {}) {
+                Ok(info) => ensure!(fs_err::metadata(&out)?.len() == info.virtual_size),
+                Err(_) => refused += 1,
+            }
+            fs_err::remove_file(&out).or_else(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })?;
+            let left = fs_err::read_dir(folder.path())?.count();
+            ensure!(left == 3, "{name} {options}: {left} files");
+        }
+    }
+    ensure!(refused > 5, "damage is seen: {refused} of 60");
+    Ok(())
+}
