@@ -4,6 +4,7 @@
 //! target/bench/base/            the key that opens the base, Kiln's template of it, and base.qcow2, which all start from
 //!              kiln/            Kiln's own installation, and the templates that are built
 //!              packer/          Packer's template, its cache, what it makes
+//!              store/           disks and snapshots of `bench store`
 //!              virt-customize/  the overlay that it changes, a kernel where the host has none
 //!              logs/            what each run said
 //! ```
@@ -13,9 +14,11 @@ mod build;
 mod contender;
 mod host;
 mod kiln;
+mod measure;
 mod packer;
 mod report;
 mod steps;
+mod store;
 mod virt_customize;
 
 use crate::run::target;
@@ -23,7 +26,7 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 const USAGE: &str = "\
-usage: cargo xtask bench build [--json] [--runs=N] [--kvm] [--no-install]
+usage: cargo xtask bench build|store [--json] [--runs=N] [--kvm] [--no-install]
 
   --json        print one document for programs, and install nothing
   --runs=N      runs of each tool, 3 unless told
@@ -97,6 +100,7 @@ pub(crate) fn run(words: &[String], flags: &[String]) -> Result<()> {
     }
     match words {
         [what] if what == "build" => build::run(options),
+        [what] if what == "store" => store::run(options),
         _ => bail!("{USAGE}"),
     }
 }

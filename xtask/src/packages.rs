@@ -116,7 +116,7 @@ pub(crate) const PACKAGES: [Package; 36] = [
 ];
 
 /// What `bench` compares Kiln with; neither Kiln nor its tests need them.
-pub(crate) const BENCH: [Package; 4] = [
+pub(crate) const BENCH: [Package; 6] = [
     package("packer", &["packer"], "boots the image, then SSH", NeededBy::Bench),
     package(
         "guestfs-tools",
@@ -126,15 +126,18 @@ pub(crate) const BENCH: [Package; 4] = [
     ),
     package("kmod", &["depmod"], "lists the modules of that appliance's kernel", NeededBy::Bench),
     package("openssh-client", &["ssh-keygen"], "makes the key that opens the guest", NeededBy::Bench),
+    package("restic", &["restic"], "stores a disk's changes", NeededBy::Bench),
+    package("borgbackup", &["borg"], "stores a disk's changes", NeededBy::Bench),
 ];
 
 /// Programs of packages that no Debian or Ubuntu is without, or without which this was not compiled.
-pub(crate) const ALWAYS_THERE: [&str; 23] = [
+pub(crate) const ALWAYS_THERE: [&str; 24] = [
     "apt-cache",
     "apt-get",
     "blkid",
     "cargo",
     "chown",
+    "cp",
     "dd",
     "diff",
     "dpkg-deb",
