@@ -13,10 +13,18 @@ use std::{io, path::PathBuf};
 )]
 pub enum Error {
     /// A location is neither a folder nor a kind of object storage that this build knows.
-    #[error("`{location}` is not a place for a region: only folders are supported")]
+    #[error("`{location}` is neither a folder nor s3://bucket/prefix")]
     Location {
         /// The location as it was given.
         location: String,
+    },
+    /// A setting of S3 is not valid.
+    #[error("{location} cannot be reached with these AWS_ settings")]
+    S3 {
+        /// The location.
+        location: String,
+        /// What is wrong with them.
+        source: Box<object_store::Error>,
     },
     /// The folder of a region could not be made or opened.
     #[error("could not open the region's folder {}", path.display())]
@@ -161,7 +169,7 @@ impl Error {
         match self {
             Self::Newer { .. } => Some("cargo install --path crates/cli --force   # a newer kiln".to_owned()),
             Self::SnapshotNotFound { .. } => Some("kiln snapshot list".to_owned()),
-            Self::Location { .. } => Some("kiln --home ./kiln-home doctor   # a folder".to_owned()),
+            Self::Location { .. } => Some("s3://bucket/prefix, file:///folder or a folder's path".to_owned()),
             _ => None,
         }
     }

@@ -1,40 +1,16 @@
 //! A region: where it lies, what it is called, who owns it.
 
-use crate::{Error, Put, Versions};
+use crate::{Error, Location, Put, Versions, open_location};
 use kiln_types::{AccountId, BLOCK_SIZE, RegionName};
-use object_store::{ObjectStore, local::LocalFileSystem};
+use object_store::{ObjectStore, prefix::PrefixStore};
 use serde::{Deserialize, Serialize};
-use std::{
-    io,
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::Arc,
-};
+use std::sync::Arc;
 
 /// The object that makes a place a region.
 const RECORD: &str = "region.json";
 
 /// The format that this build writes. A change makes older builds refuse the region.
 const FORMAT_VERSION: u32 = 1;
-
-/// Where a region lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Location {
-    /// A folder of this host, or one that hosts share.
-    Folder(PathBuf),
-}
-
-impl FromStr for Location {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        if text.is_empty() || text.contains("://") {
-            return Err(Error::Location { location: text.to_owned() });
-        }
-        Ok(Self::Folder(PathBuf::from(text)))
-    }
-}
 
 /// An open region; clones share it.
 #[derive(Debug, Clone)]
@@ -65,12 +41,11 @@ impl Region {
     /// # Errors
     /// [`Error::RegionMissing`] when there is none, [`Error::Newer`] when a newer Kiln made it.
     pub async fn open(location: &Location) -> Result<Self, Error> {
-        let Location::Folder(path) = location;
-        if !path.is_dir() {
-            return Err(Error::RegionMissing { location: path.display().to_string() });
+        let missing = || Error::RegionMissing { location: location.to_string() };
+        if matches!(location, Location::Folder(path) if !path.is_dir()) {
+            return Err(missing());
         }
-        let opened = Self::existing(folder_store(path)?).await?;
-        opened.ok_or_else(|| Error::RegionMissing { location: path.display().to_string() })
+        Self::existing(store_at(location)?).await?.ok_or_else(missing)
     }
 
     /// Makes a region at a location.
@@ -78,14 +53,11 @@ impl Region {
     /// # Errors
     /// [`Error::RegionExists`] when there is one already.
     pub async fn create(location: &Location, name: &RegionName, owner: AccountId) -> Result<Self, Error> {
-        let Location::Folder(path) = location;
-        create_folder(path)?;
-        let store = folder_store(path)?;
-        match Self::write_new(&store, name, owner).await? {
+        match Self::write_new(&store_at(location)?, name, owner).await? {
             Put::Done => Self::open(location).await,
             Put::Taken => {
                 let owner = Self::open(location).await?.owner();
-                Err(Error::RegionExists { location: path.display().to_string(), owner })
+                Err(Error::RegionExists { location: location.to_string(), owner })
             }
         }
     }
@@ -99,9 +71,7 @@ impl Region {
         name: &RegionName,
         owner: AccountId,
     ) -> Result<Self, Error> {
-        let Location::Folder(path) = location;
-        create_folder(path)?;
-        Self::on(folder_store(path)?, name, owner).await
+        Self::on(store_at(location)?, name, owner).await
     }
 
     /// Opens or makes a region on an object store: in memory for tests, or one that injects faults.
@@ -187,15 +157,9 @@ fn parse(bytes: &[u8]) -> Result<Record, Error> {
     Ok(record)
 }
 
-fn create_folder(path: &Path) -> Result<(), Error> {
-    fs_err::create_dir_all(path).map_err(|source| Error::Folder { path: path.to_owned(), source })
-}
-
-fn folder_store(path: &Path) -> Result<Arc<dyn ObjectStore>, Error> {
-    let store = LocalFileSystem::new_with_prefix(path)
-        .map_err(|source| Error::Folder { path: path.to_owned(), source: io::Error::other(source) })?;
-    // A published record must not name a pack that a power cut takes away.
-    Ok(Arc::new(store.with_fsync(true)))
+fn store_at(location: &Location) -> Result<Arc<dyn ObjectStore>, Error> {
+    let (store, prefix) = open_location(location)?;
+    Ok(if prefix.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, prefix)) })
 }
 
 #[cfg(test)]
@@ -235,11 +199,5 @@ mod tests {
         assert!(newer.hint().is_some());
         let damaged = open_with("{").await.unwrap_err();
         assert_eq!(damaged.to_string(), "region.json is not a valid record");
-    }
-
-    #[test]
-    fn only_folders_for_now() {
-        assert!("s3://bucket/prefix".parse::<Location>().is_err());
-        assert_eq!("a/b".parse::<Location>().unwrap(), Location::Folder("a/b".into()));
     }
 }
