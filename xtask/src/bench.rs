@@ -12,8 +12,10 @@
 mod base;
 mod build;
 mod contender;
+mod contest;
 mod host;
 mod kiln;
+mod layers;
 mod measure;
 mod packer;
 mod report;
@@ -26,7 +28,7 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 const USAGE: &str = "\
-usage: cargo xtask bench build|store [--json] [--runs=N] [--kvm] [--no-install]
+usage: cargo xtask bench build|layers|store [--json] [--runs=N] [--kvm] [--no-install]
 
   --json        print one document for programs, and install nothing
   --runs=N      runs of each tool, 3 unless told
@@ -100,6 +102,7 @@ pub(crate) fn run(words: &[String], flags: &[String]) -> Result<()> {
     }
     match words {
         [what] if what == "build" => build::run(options),
+        [what] if what == "layers" => layers::run(options),
         [what] if what == "store" => store::run(options),
         _ => bail!("{USAGE}"),
     }

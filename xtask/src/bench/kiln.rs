@@ -34,9 +34,10 @@ impl Way {
 
 /// Returns Kiln, going one way.
 pub(super) fn contender(bench: &Bench, kiln: &Path, way: Way) -> Result<Contender> {
-    let folder = bench.path("kiln").join(if way == Way::Ssh { "ssh" } else { "agent" });
+    let communicator = if way == Way::Ssh { "ssh" } else { "agent" };
+    let folder = bench.path("kiln").join(communicator);
     fs_err::create_dir_all(&folder)?;
-    let (head, program, home) = (head(bench, way), kiln.to_owned(), home(bench));
+    let (head, program, home) = (head(bench, communicator, communicator), kiln.to_owned(), home(bench));
     let prepare = move |number: usize| {
         fs_err::write(folder.join("template.toml"), format!("{head}{}", provisioners(number)?))?;
         let mut command = Command::new(&program);
@@ -53,17 +54,17 @@ pub(super) fn home(bench: &Bench) -> PathBuf {
     bench.path("kiln/home")
 }
 
-fn version(kiln: &Path) -> String {
+pub(super) fn version(kiln: &Path) -> String {
     let said = kiln.to_str().and_then(|kiln| output(kiln, &["--version"]));
     said.unwrap_or_default().trim().trim_start_matches("kiln ").to_owned()
 }
 
-fn head(bench: &Bench, way: Way) -> String {
-    let communicator = if way == Way::Ssh { "ssh" } else { "agent" };
+/// The part of a template that says on what the steps run.
+pub(super) fn head(bench: &Bench, name: &str, communicator: &str) -> String {
     let (cpus, memory, accelerator) = (bench.cpus, bench.memory_mib, bench.accelerator);
     // The peers do no cleaning either.
     format!(
-        "[template]\nname = \"bench-{communicator}\"\n\n\
+        "[template]\nname = \"bench-{name}\"\n\n\
          [source]\ntype = \"disk\"\npath = \"../../base/base.qcow2\"\nformat = \"qcow2\"\n\
          checksum = \"file:../../base/SHA256SUMS\"\n\n\
          [machine]\ncpus = {cpus}\nmemory = \"{memory}MiB\"\naccelerator = \"{accelerator}\"\n\n\
@@ -71,9 +72,14 @@ fn head(bench: &Bench, way: Way) -> String {
     )
 }
 
+/// What no other run has.
+pub(super) fn now() -> Result<u128> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos())
+}
+
 /// The steps. Each run's differ in a comment, so that no step is taken from an earlier run.
 fn provisioners(number: usize) -> Result<String> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos();
+    let now = now()?;
     let commands = steps::COMMANDS.map(|command| format!("{command:?}")).join(", ");
     Ok(format!(
         "[[provisioner]]\ntype = \"shell\"\ninline = [\"touch {} # run {number}, {now}\"]\n\n\

@@ -1,21 +1,26 @@
 //! Packer with its QEMU builder: a copy of the same base, booted, the steps over SSH, shut down.
 
-use super::{Bench, contender::Contender, steps};
+use super::{Bench, contender::Contender};
 use crate::run::{output, program};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::process::Command;
 
-/// Returns Packer, or why it takes no part.
-pub(super) fn contender(bench: &Bench) -> Result<Result<Contender, String>> {
+/// Returns Packer with these provisioners, in a folder of its own, or why it takes no part.
+pub(super) fn contender(
+    bench: &Bench,
+    folder: &str,
+    provisioners: &Value,
+) -> Result<Result<Contender, String>> {
     let Some(packer) = program("packer") else {
         return Ok(Err("it is not installed (Debian's package packer)".to_owned()));
     };
     let version = output("packer", &["version"]).unwrap_or_default();
     let version = version.lines().next().unwrap_or_default().trim_start_matches("Packer v").to_owned();
-    let folder = bench.path("packer");
+    let folder = bench.path(folder);
+    fs_err::create_dir_all(&folder)?;
     let file = folder.join("template.json");
-    fs_err::write(&file, serde_json::to_vec_pretty(&template(bench))?)?;
+    fs_err::write(&file, serde_json::to_vec_pretty(&template(bench, provisioners))?)?;
     let prepare = move |_| {
         if folder.join("output").exists() {
             fs_err::remove_dir_all(folder.join("output"))?;
@@ -33,7 +38,7 @@ pub(super) fn contender(bench: &Bench) -> Result<Result<Contender, String>> {
 /// The template. What Packer waits for without need is switched off: ten seconds before it types a boot command,
 /// of which there is none, and compaction. It copies the base, since its overlays (`use_backing_file`) name no format
 /// for their backing file, which QEMU refuses since 6.1.
-fn template(bench: &Bench) -> Value {
+fn template(bench: &Bench, provisioners: &Value) -> Value {
     let cpu = if bench.accelerator == "kvm" { "host" } else { "max" };
     json!({
         "builders": [{
@@ -61,10 +66,6 @@ fn template(bench: &Bench) -> Value {
             "shutdown_command": "poweroff",
             "qemuargs": [["-cpu", cpu], ["-device", "virtio-rng-pci"], ["-serial", "file:console.log"]],
         }],
-        "provisioners": [
-            {"type": "shell", "inline": [format!("touch {}", steps::TOUCHED)]},
-            {"type": "file", "source": bench.upload(), "destination": steps::UPLOADED},
-            {"type": "shell", "inline": steps::COMMANDS},
-        ],
+        "provisioners": provisioners,
     })
 }

@@ -1,11 +1,8 @@
 //! The figures, as a table and as a document.
 
-use super::{contender::Outcome, host::Host, steps};
+use super::{contender::Outcome, contest::Contest, host::Host};
 use serde_json::{Value, json};
 use std::fmt::Write;
-
-/// The tools that Kiln is compared with.
-const PEERS: [&str; 2] = ["packer", "virt-customize"];
 
 /// A tool, with how it fared.
 #[derive(Debug)]
@@ -21,9 +18,9 @@ fn ratio(rows: &[Row], row: &Row, peer: &str) -> Option<f64> {
     row.outcome.median().map(|own| peer / own)
 }
 
-pub(super) fn json(host: &Host, rows: &[Row]) -> Value {
+pub(super) fn json(contest: &Contest, host: &Host, rows: &[Row]) -> Value {
     let tools = rows.iter().map(|row| {
-        let faster = PEERS.iter().map(|peer| ((*peer).to_owned(), json!(ratio(rows, row, peer))));
+        let faster = contest.peers.iter().map(|peer| ((*peer).to_owned(), json!(ratio(rows, row, peer))));
         json!({
             "name": row.name,
             "version": row.version,
@@ -33,22 +30,18 @@ pub(super) fn json(host: &Host, rows: &[Row]) -> Value {
             "failed": row.outcome.failed,
         })
     });
-    json!({"host": host.json(), "steps": steps::TEXT, "tools": tools.collect::<Vec<_>>()})
+    json!({"host": host.json(), "steps": contest.text, "tools": tools.collect::<Vec<_>>()})
 }
 
-pub(super) fn table(host: &Host, rows: &[Row]) -> String {
+pub(super) fn table(contest: &Contest, host: &Host, rows: &[Row]) -> String {
+    let peers: String = contest.peers.iter().map(|peer| format!("{peer:>17}")).collect();
     let mut out = format!(
         "\n{}\non: {host}\nmedians of wall clock seconds; beside them, how many times faster than a peer\n\n\
-         {:<20}{:<10}{:>8}{:>10}{:>17}  runs\n",
-        steps::TEXT,
-        "",
-        "version",
-        "median",
-        PEERS[0],
-        PEERS[1]
+         {:<24}{:<10}{:>8}{peers}  runs\n",
+        contest.text, "", "version", "median",
     );
     for row in rows {
-        out.push_str(&line(rows, row));
+        out.push_str(&line(contest, rows, row));
     }
     for row in rows {
         if let Some(why) = &row.outcome.failed {
@@ -58,27 +51,26 @@ pub(super) fn table(host: &Host, rows: &[Row]) -> String {
     out
 }
 
-fn line(rows: &[Row], row: &Row) -> String {
-    let median = row.outcome.median().map_or_else(|| "–".to_owned(), |median| format!("{median:.1}"));
-    let times = |peer: &str| {
-        let times = ratio(rows, row, peer).filter(|_| row.name != peer);
-        times.map_or_else(|| "–".to_owned(), |times| format!("{times:.1}×"))
+fn line(contest: &Contest, rows: &[Row], row: &Row) -> String {
+    let seconds = |seconds: f64| {
+        if seconds < 1.0 { format!("{seconds:.2}") } else { format!("{seconds:.1}") }
     };
-    let runs: Vec<String> = row.outcome.seconds.iter().map(|seconds| format!("{seconds:.1}")).collect();
+    let median = row.outcome.median().map_or_else(|| "–".to_owned(), seconds);
+    let times = |peer: &&str| {
+        let times = ratio(rows, row, peer).filter(|_| row.name != *peer);
+        format!("{:>17}", times.map_or_else(|| "–".to_owned(), |times| format!("{times:.1}×")))
+    };
+    let times: String = contest.peers.iter().map(times).collect();
+    let runs: Vec<String> = row.outcome.seconds.iter().copied().map(seconds).collect();
     let failed = if row.outcome.failed.is_some() { " (see below)" } else { "" };
-    format!(
-        "{:<20}{:<10}{median:>8}{:>10}{:>17}  {}{failed}\n",
-        row.name,
-        row.version,
-        times(PEERS[0]),
-        times(PEERS[1]),
-        runs.join(" ")
-    )
+    format!("{:<24}{:<10}{median:>8}{times}  {}{failed}\n", row.name, row.version, runs.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CONTEST: Contest = Contest { text: "", peers: &["packer", "virt-customize"] };
 
     fn row(name: &'static str, seconds: &[f64], failed: Option<&str>) -> Row {
         let outcome = Outcome { seconds: seconds.to_vec(), failed: failed.map(str::to_owned) };
@@ -94,12 +86,12 @@ mod tests {
         ];
         assert_eq!(ratio(&rows, &rows[0], "packer"), Some(40.0));
         assert_eq!(ratio(&rows, &rows[0], "virt-customize"), None);
-        let document = json(&Host::default(), &rows);
+        let document = json(&CONTEST, &Host::default(), &rows);
         assert_eq!(document["tools"][0]["times_faster_than"]["packer"], 40.0);
         assert_eq!(document["tools"][0]["seconds"], serde_json::json!([2.0, 100.0, 2.5]));
         assert_eq!(document["tools"][2]["median"], Value::Null);
         assert_eq!(document["tools"][2]["failed"], "it is not installed");
-        let lines: Vec<String> = rows.iter().map(|row| line(&rows, row)).collect();
+        let lines: Vec<String> = rows.iter().map(|row| line(&CONTEST, &rows, row)).collect();
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(words(&lines[0]), ["kiln", "1", "2.5", "40.0×", "–", "2.0", "100.0", "2.5"]);
         assert_eq!(words(&lines[1]), ["packer", "1", "100.0", "–", "–", "100.0"]);
