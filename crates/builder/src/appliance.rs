@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Events, GuestConfig, Kiln,
+    cache_mounts::CacheMount,
     guest::{Guest, alive, bounded},
     hardware::Hardware,
     kernel,
@@ -58,12 +59,28 @@ pub(crate) struct Opening<'a> {
     pub(crate) template: &'a Template,
     pub(crate) hardware: &'a Hardware,
     pub(crate) volumes: &'a [Volume],
+    /// What is mounted over the image's folders.
+    pub(crate) cache_mounts: &'a [CacheMount],
     pub(crate) folder: &'a Path,
     pub(crate) guest: &'a GuestConfig,
     /// Whether to boot it although the state of a booted one may be there.
     pub(crate) cold: bool,
     /// Whether the overlays are new: then another start may make them anew.
     pub(crate) fresh: bool,
+}
+
+impl Appliance {
+    /// The same with these folders mounted over the image's.
+    pub(crate) fn with(mut self, cache_mounts: &[CacheMount]) -> Self {
+        self.mounts.extend(cache_mounts.iter().map(CacheMount::mount));
+        self
+    }
+
+    /// The same with nothing mounted but the image.
+    pub(crate) fn bare(mut self) -> Self {
+        self.mounts.retain(|mount| mount.device.serial == ROOT);
+        self
+    }
 }
 
 impl Kiln {
@@ -120,14 +137,15 @@ impl Kiln {
     }
 
     async fn open_once(&self, appliance: &Appliance, opening: &Opening<'_>) -> Result<Opened, Error> {
-        let Opening { name, template, hardware, volumes, folder, .. } = *opening;
+        let Opening { name, template, hardware, volumes, cache_mounts, folder, .. } = *opening;
         let boot = Boot::Kernel {
             kernel: appliance.kernel.clone(),
             initrd: Some(appliance.initrd.clone()),
             command_line: appliance::command_line(),
         };
         let mut config = hardware.config(&template.machine, boot, folder, name);
-        config.disks = volumes.iter().map(|volume| volume.disk(Interface::VirtioBlk)).collect();
+        let caches = cache_mounts.iter().map(CacheMount::disk);
+        config.disks = volumes.iter().map(|volume| volume.disk(Interface::VirtioBlk)).chain(caches).collect();
         config.extra_args.clone_from(&template.machine.qemu_args);
         config.agent_port = Some(appliance::PORT);
         let states = (!opening.cold).then(|| self.home.warm());
@@ -146,6 +164,17 @@ fn is_crash_of_qemu(error: &Error) -> bool {
     const SIGSEGV: i32 = 11;
     let Error::Machine(kiln_machine::Error::Died(death)) = error else { return false };
     matches!(death.cause, Cause::Killed(SIGABRT | SIGSEGV))
+}
+
+/// Unmounts what is mounted, and prepares the image's root anew.
+pub(crate) async fn reopen(
+    session: &mut AgentSession,
+    appliance: &Appliance,
+    template: &Template,
+    guest: &GuestConfig,
+) -> Result<(), Error> {
+    bounded("closing the file systems", AGENT_WITHIN, session.finish(false)).await?;
+    bounded("preparing the guest's root", AGENT_WITHIN, prepare(session, appliance, template, guest)).await
 }
 
 /// Mounts the image's root and makes it ready for programs.

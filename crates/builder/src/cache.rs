@@ -1,4 +1,4 @@
-//! The cache, looked at and made smaller: bases, layers, booted appliances, kernels, downloads.
+//! The cache, looked at and made smaller: bases, layers, cache mounts, booted appliances, kernels, downloads.
 //!
 //! A file `used` in the folder of a base or a layer says by its time when a build last took it; of the rest, the times of the
 //! files do. What a running build may be reading is never removed.
@@ -30,6 +30,8 @@ pub enum CacheKind {
     Base,
     /// What steps wrote.
     Layer,
+    /// A folder of guests that lasts from build to build.
+    Mount,
     /// The state of a booted appliance.
     Appliance,
     /// A kernel for images without one.
@@ -43,6 +45,7 @@ impl fmt::Display for CacheKind {
         f.pad(match self {
             Self::Base => "base",
             Self::Layer => "layer",
+            Self::Mount => "mount",
             Self::Appliance => "appliance",
             Self::Kernel => "kernel",
             Self::Download => "download",
@@ -100,6 +103,7 @@ impl Kiln {
         let kinds = [
             (CacheKind::Base, self.home.bases()),
             (CacheKind::Layer, self.home.layers()),
+            (CacheKind::Mount, self.home.mounts()),
             (CacheKind::Appliance, self.home.warm()),
             (CacheKind::Kernel, self.home.cache().join("kernels")),
             (CacheKind::Download, self.home.downloads()),
@@ -162,6 +166,10 @@ impl Kiln {
                     entry.needs.insert(record.made.base);
                 }
             }
+            CacheKind::Mount => {
+                entry.of = fs_err::read_to_string(entry.path.join("about")).unwrap_or_default();
+                entry.in_use = self.home.lock_mount(&entry.name)?.is_none();
+            }
             CacheKind::Appliance | CacheKind::Kernel | CacheKind::Download => {}
         }
         Ok(Some(entry))
@@ -196,6 +204,10 @@ impl Kiln {
     }
 
     fn remove(&self, entry: &CacheEntry) -> Result<(), Error> {
+        let _held = match entry.kind {
+            CacheKind::Mount => self.home.lock_mount(&entry.name)?,
+            _ => None,
+        };
         match (entry.kind, entry.is) {
             (CacheKind::Layer, Some(key)) => self.layers().drop_layer(key),
             _ if entry.path.is_dir() => Ok(fs_err::remove_dir_all(&entry.path)?),

@@ -9,6 +9,7 @@
 //! cache/kernels/<version>/       unpacked fallback kernels for the appliance
 //! cache/last/<template>.json     the inputs of a template's last build, for a plan to say what is different
 //! cache/layers/<key>/            what a step wrote, an overlay a disk; layer.json says over which layers
+//! cache/mounts/<key>/            a folder of the guest that lasts from build to build
 //! cache/warm/<key>/              the state of a booted appliance, to begin from (kiln-machine's)
 //! cache/index/<region>.images    what is known of a region's images from earlier listings
 //! cache/kvm-probe.json           whether KVM works, as of this boot of the host
@@ -77,6 +78,7 @@ impl Home {
             "cache/kernels",
             "cache/last",
             "cache/layers",
+            "cache/mounts",
             "cache/warm",
             "builds",
             "kept",
@@ -130,6 +132,11 @@ impl Home {
     /// Returns the folder of steps' results.
     pub(crate) fn layers(&self) -> PathBuf {
         self.root.join("cache/layers")
+    }
+
+    /// Returns the folder of what lasts from build to build.
+    pub(crate) fn mounts(&self) -> PathBuf {
+        self.root.join("cache/mounts")
     }
 
     /// Returns the file where the inputs of a template's last build are kept.

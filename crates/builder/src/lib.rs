@@ -13,6 +13,7 @@ mod base;
 mod begun;
 mod build;
 mod cache;
+mod cache_mounts;
 mod cancel;
 mod checksum;
 mod diff;

@@ -102,6 +102,9 @@ fn machine_key(base: Digest, template: &Template) -> Result<(Digest, Inputs), Er
         "machine.network": machine.network,
         "machine.disk": machine.disks,
     });
+    if !template.cache_mounts.is_empty() {
+        meant["cache_mount"] = json!(template.cache_mounts);
+    }
     if !matches!(template.communicator, Communicator::Agent) {
         meant["machine.firmware"] = json!(machine.firmware);
         meant["machine.tpm"] = json!(machine.tpm);

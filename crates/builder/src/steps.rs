@@ -8,10 +8,11 @@
 
 use crate::{
     Error, Events, Kiln, Phase,
-    appliance::{Appliance, Opening},
+    appliance::{Appliance, Opening, reopen},
     base::Base,
     begun::Begun,
     build::BuildRequest,
+    cache_mounts::CacheMount,
     guest::{Guest, alive},
     hardware::Hardware,
     home::BuildFolder,
@@ -25,7 +26,7 @@ use crate::{
     volumes::{self, Volume},
 };
 use kiln_disk::find_root;
-use kiln_machine::{Qemu, Start, appliance as machine_appliance, config::Interface};
+use kiln_machine::{Qemu, Start, appliance as machine_appliance, communicator::Session, config::Interface};
 use kiln_template::{Communicator, Source, Step, Sysprep, SysprepItem, Template};
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,7 @@ pub(crate) struct Machines<'a> {
     pub(crate) folder: &'a BuildFolder,
     pub(crate) hardware: Hardware,
     pub(crate) volumes: Vec<Volume>,
+    pub(crate) cache_mounts: Vec<CacheMount>,
     pub(crate) state: MachineState,
     pub(crate) mask: Mask,
     pub(crate) surroundings: Surroundings,
@@ -66,6 +68,7 @@ impl Machines<'_> {
             template: self.template(),
             hardware: &self.hardware,
             volumes: &self.volumes,
+            cache_mounts: &self.cache_mounts,
             folder: self.folder.path(),
             guest: &self.request.guest,
             // Disks that are plugged in together get their names by chance; one that boots with them names them in order.
@@ -124,15 +127,27 @@ impl Kiln {
         let below = below.filter(|below| MachineState::is_in(below));
         let state =
             MachineState::new(&template.machine, below.as_deref().unwrap_or(base.folder()), folder.path())?;
-        let mut machines =
-            Machines { base, loaded, request, folder, hardware, volumes, state, mask, surroundings };
+        let cache_mounts = self.cache_mounts(template, &qemu, folder.path(), events)?;
+        let mut machines = Machines {
+            base,
+            loaded,
+            request,
+            folder,
+            hardware,
+            volumes,
+            cache_mounts,
+            state,
+            mask,
+            surroundings,
+        };
         let ran = match &template.communicator {
             Communicator::Agent => self.steps_by_agent(&mut machines, &mut layering, phase, events).await?,
             Communicator::Ssh(ssh) => {
                 self.steps_by_ssh(&mut machines, ssh, &mut layering, phase, events).await?
             }
         };
-        let Machines { volumes, state, .. } = machines;
+        let Machines { volumes, cache_mounts, state, .. } = machines;
+        cache_mounts.into_iter().try_for_each(CacheMount::close)?;
         scan(template, &volumes, events).await?;
         layering.scanned(events);
         Ok(Finished { volumes, state: state.saved()?, ran, cached: layering.cached() })
@@ -150,10 +165,16 @@ impl Kiln {
             qemu: machines.hardware.qemu.clone(),
             volumes: machines.volumes.clone(),
             base: machines.base.record.content,
-            inside: Inside::Agent { appliance, guest: &machines.request.guest },
+            inside: Inside::Agent { appliance: appliance.clone(), guest: &machines.request.guest },
         });
         let ran = machines.provision(events).run(&mut guest, &mut layers).await?;
         machines.volumes = layers.volumes();
+        if let (false, Session::Agent(session)) = (machines.cache_mounts.is_empty(), &mut guest.session) {
+            // sysprep empties the image's caches, not these.
+            let bare = appliance.bare();
+            let reopened = reopen(session, &bare, machines.template(), &machines.request.guest);
+            alive(&guest.running, reopened).await?;
+        }
         self.close_root(machines, guest, events).await?;
         Ok(ran)
     }
@@ -171,6 +192,7 @@ impl Kiln {
         let root = find_root(&base.disk)?;
         let folder = machines.folder.path();
         let appliance = self.appliance(&root, &base.disk, base.record.grown, template, folder).await?;
+        let appliance = appliance.with(&machines.cache_mounts);
         let opening = Opening { fresh, ..machines.opening(name) };
         let opened = self.open_appliance(&appliance, &opening, events).await?;
         let guest = opened.guest;

@@ -7,11 +7,12 @@
 //! - [`find_root`] finds the root file system, what its `fstab` mounts and which system it is, [`facts`] what kind;
 //! - [`find_kernel`] reads the newest kernel and its modules out of it, [`fetch_kernel`] gets a spare one;
 //! - [`grow()`] makes a disk and its last partition larger;
-//! - [`build`] bootstraps Debian into a disk that boots by itself under BIOS and UEFI.
+//! - [`make_ext4`] makes an empty disk with a file system, [`build`] bootstraps Debian into a disk that boots by itself under BIOS and UEFI.
 //!
 //! **Invariant:** nothing here needs a loop device, a mount of the host, or (with user namespaces) root.
 
 mod assemble;
+mod blank;
 mod bootstrap;
 mod disk;
 mod error;
@@ -26,6 +27,7 @@ mod tree;
 mod version;
 
 pub use assemble::{BiosImages, BootImages, Extent, Geometry, make_bootable, make_bootable_mbr};
+pub use blank::make_ext4;
 pub use bootstrap::{Bootstrap, build};
 pub use disk::{Disk, ReadAt};
 pub use error::Error;

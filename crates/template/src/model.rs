@@ -44,6 +44,8 @@ pub struct Template {
     pub machine: Machine,
     /// How Kiln talks to the guest.
     pub communicator: Communicator,
+    /// Folders of the guest, absolute and none within another, that last from build to build and are no part of the image.
+    pub cache_mounts: Vec<String>,
     /// The steps, in the order in which they run.
     pub provisioners: Vec<Provisioner>,
     /// What is taken out of the guest after the last step.

@@ -7,7 +7,9 @@ use crate::{
     model::{Communicator, Machine, Sysprep, Template},
     reader::{Field, Table, quoted},
     report::Checked,
-    tables::{communicator, condition::Run, export, image, machine, provisioner, source, sysprep},
+    tables::{
+        cache_mount, communicator, condition::Run, export, image, machine, provisioner, source, sysprep,
+    },
     variables,
 };
 use toml::de::DeTable;
@@ -44,6 +46,7 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
     let run = Run::new(&name, &source, &machine, &communicator);
     let provisioners = table.or("provisioner", Vec::new(), |field| provisioner::read(field, &run));
     let sysprep = table.or("sysprep", Sysprep::default(), sysprep::read);
+    let cache_mounts = table.or("cache_mount", Vec::new(), |field| cache_mount::read(field, &communicator));
     let exports = table.or("export", Vec::new(), export::read);
     table.finish()?;
     locals?;
@@ -55,6 +58,7 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
         source: source?,
         machine: machine?,
         communicator: communicator?,
+        cache_mounts: cache_mounts?,
         provisioners: provisioners?,
         sysprep: sysprep?,
         image: image?,
