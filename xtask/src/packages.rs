@@ -36,7 +36,7 @@ const fn package(
 }
 
 /// Every package, in the order in which they are shown.
-pub(crate) const PACKAGES: [Package; 36] = [
+pub(crate) const PACKAGES: [Package; 38] = [
     package("qemu-system-x86", &["qemu-system-x86_64"], "runs the machines of builds", NeededBy::Everyone),
     package(
         "qemu-utils",
@@ -112,6 +112,8 @@ pub(crate) const PACKAGES: [Package; 36] = [
         "runs playbooks: `ansible` steps, and tests",
         NeededBy::Tests,
     ),
+    package("libxml2-utils", &["xmllint"], "judges bundles' manifests in tests", NeededBy::Tests),
+    package("openssl", &["openssl"], "opens bundles and makes some, in tests", NeededBy::Tests),
     package("systemd", &["systemd-analyze"], "judges units in tests", NeededBy::Tests),
 ];
 

@@ -1,0 +1,103 @@
+//! A disk from a bundle, with everything checked that the format can say.
+
+use crate::{
+    Certificate, Error, Manifest, PrivateKey, SignedManifest, hex,
+    member::{Archive, Put},
+    unseal,
+};
+use std::{
+    os::unix::fs::{FileExt, PermissionsExt},
+    path::Path,
+    sync::mpsc::sync_channel,
+    thread,
+};
+
+/// Decrypted parts that wait: each may have 32 MiB.
+const PARTS: usize = 1;
+/// Chunks of the archive that wait.
+const CHUNKS: usize = 16;
+
+/// A bundle that was whole.
+#[derive(Debug, Clone)]
+pub struct Extracted {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Whether a certificate was given, and its key signed the manifest.
+    pub signature_checked: bool,
+}
+
+/// Checks a bundle and writes its disk to a file, which is there whole or not at all.
+///
+/// # Errors
+/// When anything of the bundle is not as its manifest says, the key does not open it, or a file cannot be read or written.
+pub fn extract(
+    manifest: &Path,
+    key: &PrivateKey,
+    certificate: Option<&Certificate>,
+    output: &Path,
+) -> Result<Extracted, Error> {
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let permissions = std::fs::Permissions::from_mode(0o666);
+    let staged =
+        tempfile::Builder::new().prefix(".kiln-staged-").permissions(permissions).tempfile_in(folder)?;
+    let file = staged.as_file();
+    let mut put = |offset: u64, bytes: &[u8]| Ok(file.write_all_at(bytes, offset)?);
+    let extracted = read(manifest, key, certificate, &mut put)?;
+    file.set_len(extracted.manifest.size)?;
+    file.sync_all()?;
+    staged.persist(output).map_err(|failed| failed.error)?;
+    Ok(extracted)
+}
+
+/// Checks a bundle as [`extract`] does and writes nothing.
+///
+/// # Errors
+/// As [`extract`].
+pub fn verify(
+    manifest: &Path,
+    key: &PrivateKey,
+    certificate: Option<&Certificate>,
+) -> Result<Extracted, Error> {
+    read(manifest, key, certificate, &mut |_, _| Ok(()))
+}
+
+fn read(
+    path: &Path,
+    key: &PrivateKey,
+    certificate: Option<&Certificate>,
+    put: Put<'_>,
+) -> Result<Extracted, Error> {
+    let signed = SignedManifest::read(path)?;
+    if let Some(certificate) = certificate {
+        signed.verify(certificate)?;
+    }
+    let manifest = signed.manifest;
+    let (aes, iv) = secrets(&manifest, key)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let digest = thread::scope(|scope| {
+        let (to_inflate, encrypted) = sync_channel(PARTS);
+        let (to_archive, archive) = sync_channel(CHUNKS);
+        let manifest = &manifest;
+        let parts = scope.spawn(move || unseal::parts(folder, manifest, &aes, &iv, &to_inflate));
+        let inflate = scope.spawn(move || unseal::inflate(encrypted, &to_archive));
+        let digest = Archive::new(unseal::Chain::new(archive)).read(manifest.size, put);
+        // The first stage that failed knows why the others did.
+        inflate.join().map_err(|_panic| Error::Worker).and_then(|inflated| {
+            parts.join().map_err(|_panic| Error::Worker)??;
+            inflated?;
+            digest
+        })
+    })?;
+    if hex::encode(&digest) != manifest.digest {
+        return Err(Error::damaged("image/digest", "is not the archive's SHA-1"));
+    }
+    Ok(Extracted { manifest, signature_checked: certificate.is_some() })
+}
+
+/// Opens the user's copy of key and vector, or else EC2's.
+pub(crate) fn secrets(manifest: &Manifest, key: &PrivateKey) -> Result<([u8; 16], [u8; 16]), Error> {
+    let open = |text: &str| hex::decode(text).and_then(|bytes| key.unwrap_secret(&bytes));
+    let pairs = [(&manifest.key.user, &manifest.iv.user), (&manifest.key.ec2, &manifest.iv.ec2)];
+    let mut opened = pairs.into_iter().filter_map(|(key, iv)| Some((open(key)?, open(iv)?)));
+    opened.next().ok_or(Error::WrongKey)
+}
