@@ -11,7 +11,7 @@
 
 mod files;
 mod packages;
-mod volume;
+pub(crate) mod volume;
 
 use crate::{Error, Kiln};
 use kiln_disk::{Disk, FileSystem, Root, find_root};

@@ -315,6 +315,17 @@ pub enum Error {
     /// The catalogue refused.
     #[error(transparent)]
     Catalog(#[from] kiln_catalog::Error),
+    /// A bundle cannot be made or read.
+    #[error(transparent)]
+    Bundle(#[from] kiln_bundle::Error),
+    /// A disk has no partition of a number.
+    #[error("{disk} has no partition {number}")]
+    NoPartition {
+        /// The disk.
+        disk: String,
+        /// The number asked for.
+        number: u32,
+    },
     /// An export failed.
     #[error(transparent)]
     Export(#[from] kiln_export::Error),
@@ -347,6 +358,7 @@ impl Error {
             Self::Disk(kiln_disk::Error::MissingTool { .. }) => ErrorKind::Host,
             Self::Appliance(_) => ErrorKind::Host,
             Self::Step { source, .. } => source.kind(),
+            Self::Bundle(kiln_bundle::Error::Invalid(_)) | Self::NoPartition { .. } => ErrorKind::Usage,
             Self::Export(kiln_export::Error::Option { .. }) => ErrorKind::Usage,
             _ => ErrorKind::Failed,
         }
@@ -384,6 +396,7 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Catalog(error) => error.hint(),
             Self::Export(error) => error.hint(),
+            Self::Bundle(error) => error.hint(),
             Self::Step { source, .. } => source.hint(),
             _ => None,
         }

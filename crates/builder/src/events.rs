@@ -44,6 +44,11 @@ pub enum Phase {
         /// Where it will lie, as the template says.
         path: String,
     },
+    /// A disk becomes a bundle.
+    Bundle {
+        /// The bundle's name.
+        prefix: String,
+    },
 }
 
 impl Phase {
@@ -70,6 +75,7 @@ impl fmt::Display for Phase {
             Self::Snapshot => f.write_str("snapshot"),
             Self::Register => f.write_str("image"),
             Self::Export { path } => write!(f, "export {path}"),
+            Self::Bundle { prefix } => write!(f, "bundle {prefix}"),
         }
     }
 }

@@ -82,6 +82,18 @@ impl Kiln {
         folder: &BuildFolder,
         events: &Events,
     ) -> Result<Box<dyn BlockSource>, Error> {
+        let raw = self.raw_of(file, format, folder, events).await?;
+        Ok(Box::new(RawDisk::open(&raw)?))
+    }
+
+    /// Returns a raw file that holds a disk: the file itself, or what it is converted to in `folder`.
+    pub(crate) async fn raw_of(
+        &self,
+        file: &Path,
+        format: Option<&str>,
+        folder: &BuildFolder,
+        events: &Events,
+    ) -> Result<PathBuf, Error> {
         let phase = events.begin(Phase::Base { source: file.display().to_string() });
         let format = format.map(str::parse::<Format>).transpose()?;
         let (file, tell) = (file.to_owned(), events.clone());
@@ -95,10 +107,10 @@ impl Kiln {
                 kiln_qcow2::import(&file, format, &converted, &mut |done, total| tell.progress(done, total))?;
                 converted
             };
-            Ok::<_, Error>((format, info, RawDisk::open(&raw)?))
+            Ok::<_, Error>((format, info, raw))
         };
-        let (format, info, disk) = tokio::task::spawn_blocking(work).await.map_err(Error::Task)??;
+        let (format, info, raw) = tokio::task::spawn_blocking(work).await.map_err(Error::Task)??;
         phase.done(format!("{format}, {}", ByteSize::from_bytes(info.virtual_size).approximate()));
-        Ok(Box::new(disk))
+        Ok(raw)
     }
 }

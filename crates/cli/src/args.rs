@@ -1,7 +1,11 @@
 //! The command line.
 
+mod bundle;
 mod image;
 
+pub(crate) use bundle::{
+    Bundle, BundleCreate, BundleExtract, BundleKeygen, BundleMigrate, BundleShow, BundleVerify,
+};
 pub(crate) use image::{
     BootModeName, Image, ImageEdit, ImageImport, ImageList, ImageRegister, ImageShow, Protection, SortBy,
 };
@@ -62,6 +66,9 @@ pub(crate) enum Command {
     /// List, prune and verify what builds keep to begin from
     #[command(subcommand)]
     Cache(Cache),
+    /// Make, check and read instance-store bundles: disks cut in encrypted parts, as Amazon's AMI tools have them
+    #[command(subcommand)]
+    Bundle(Bundle),
     /// Say what this host can do, and how to mend what it lacks
     Doctor(Doctor),
 }

@@ -30,6 +30,10 @@ fn help() -> Result<()> {
         &["snapshot", "list", "--help"],
         &["snapshot", "show", "--help"],
         &["export", "--help"],
+        &["bundle", "--help"],
+        &["bundle", "create", "--help"],
+        &["bundle", "extract", "--help"],
+        &["bundle", "migrate", "--help"],
         &["doctor", "--help"],
     ] {
         let run = kiln.run(args)?;

@@ -16,7 +16,7 @@ const KEPT: usize = 256;
 
 /// The blocks of a region that were read last, by what they hold: one serves every volume that holds it.
 #[derive(Debug)]
-pub(super) struct Blocks {
+pub(crate) struct Blocks {
     region: Region,
     runtime: Handle,
     /// The one used last comes first.
@@ -25,7 +25,7 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// Reads from a region, on threads that may wait.
-    pub(super) fn new(region: Region) -> Arc<Self> {
+    pub(crate) fn new(region: Region) -> Arc<Self> {
         Arc::new(Self { region, runtime: Handle::current(), kept: Mutex::default() })
     }
 
@@ -47,18 +47,23 @@ impl Blocks {
 
 /// A snapshot's volume. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Volume {
+pub(crate) struct Volume {
     map: Arc<BlockMap>,
     blocks: Arc<Blocks>,
 }
 
 impl Volume {
-    pub(super) fn new(map: BlockMap, blocks: &Arc<Blocks>) -> Self {
+    pub(crate) fn new(map: BlockMap, blocks: &Arc<Blocks>) -> Self {
         Self { map: Arc::new(map), blocks: Arc::clone(blocks) }
     }
 
+    /// Returns where its blocks lie.
+    pub(crate) fn map(&self) -> &BlockMap {
+        &self.map
+    }
+
     /// Returns a file system's bytes, as its reader wants them.
-    pub(super) fn part(&self, offset: u64) -> Box<dyn Ext4Read> {
+    pub(crate) fn part(&self, offset: u64) -> Box<dyn Ext4Read> {
         Box::new(Part { volume: self.clone(), offset })
     }
 }

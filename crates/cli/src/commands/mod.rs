@@ -1,6 +1,7 @@
 //! The commands: one a file. Each returns what it prints on standard output.
 
 pub(crate) mod build;
+pub(crate) mod bundle;
 mod cache;
 pub(crate) mod doctor;
 pub(crate) mod export;
@@ -36,6 +37,7 @@ pub(crate) fn run(args: Args) -> Result<String, Failure> {
         Command::Snapshot(args) => block_on(snapshot::run(&global, &args)),
         Command::Export(args) => block_on(export::run(&global, &args)),
         Command::Cache(args) => block_on(cache::run(&global, &args)),
+        Command::Bundle(args) => block_on(bundle::run(&global, &args)),
         Command::Doctor(args) => block_on(doctor::run(&global, &args)),
     }
 }

@@ -1,0 +1,74 @@
+//! Bundles on the command line: of a disk file, of one of its partitions and of an image, and back.
+
+use anyhow::{Context, Result, ensure};
+use kiln_testkit::Kiln;
+use std::{path::Path, process::Command};
+
+/// A disk of 8 MiB with one partition of 2 MiB at 1 MiB, in which stands some text.
+fn disk(kiln: &Kiln) -> Result<String> {
+    let mut bytes = vec![0; 8 << 20];
+    bytes[5 << 19..][..7].copy_from_slice(b"bundled");
+    let path = kiln.world.file("disk.raw", &bytes)?;
+    let path = path.to_str().context("a path")?.to_owned();
+    let table = format!("printf 'start=2048, size=4096, type=83\n' | sfdisk -q -X dos {path}");
+    ensure!(Command::new("sh").args(["-c", &table]).status()?.success());
+    Ok(path)
+}
+
+fn done(kiln: &Kiln, words: &[&str]) -> Result<String> {
+    let run = kiln.run(words)?;
+    ensure!(run.code == Some(0), "{words:?}: {run:?}");
+    Ok(run.stdout)
+}
+
+#[test]
+fn a_disk_goes_into_bundles_and_comes_back() -> Result<()> {
+    let kiln = Kiln::new(env!("CARGO_BIN_EXE_kiln"))?;
+    let file = disk(&kiln)?;
+    let folder = Path::new(&file).parent().context("a folder")?.to_owned();
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    for pair in ["user", "ec2"] {
+        done(&kiln, &["bundle", "keygen", "-o", &path(pair)])?;
+        ensure!(
+            kiln.run(&["bundle", "keygen", "-o", &path(pair)])?.code == Some(1),
+            "keys are never replaced"
+        );
+    }
+    done(&kiln, &["image", "import", &file, "--name", "small"])?;
+    let (cert, key, ec2) = (path("user/cert.pem"), path("user/key.pem"), path("ec2/cert.pem"));
+    let keys = ["--cert", &cert, "--key", &key, "--ec2cert", &ec2, "--user", "123456789012"];
+    let whole = fs_err::read(&file)?;
+    for (name, source, more, expected) in [
+        ("file", file.as_str(), &[][..], &whole[..]),
+        ("image", "small", &["--dense"][..], &whole[..]),
+        ("part", file.as_str(), &["--partition", "1"][..], &whole[1 << 20..3 << 20]),
+    ] {
+        let out = path(name);
+        let words = ["bundle", "create", source, "--prefix", name, "-o", &out, "--json"];
+        let made = kiln.json(&[&words[..], &keys, more].concat())?;
+        ensure!(made["Size"] == expected.len(), "{made}");
+        let manifest = made["Manifest"].as_str().context("a manifest")?;
+        let said = done(&kiln, &["bundle", "verify", manifest, "--key", &path("ec2/key.pem")])?;
+        ensure!(said.contains("signature not checked"), "{said}");
+        let back = path("back");
+        let said =
+            done(&kiln, &["bundle", "extract", manifest, "--key", &key, "--cert", &cert, "-o", &back])?;
+        ensure!(said.contains("the signature is the certificate's"), "{said}");
+        let read = fs_err::read(&back)?;
+        ensure!(
+            read.get(..expected.len()) == Some(expected) && read[expected.len()..].iter().all(|b| *b == 0)
+        );
+        ensure!(done(&kiln, &["bundle", "show", manifest])?.contains("123456789012"));
+    }
+    let words = ["bundle", "create", &file, "--prefix", "none", "-o", &path("none"), "--partition", "7"];
+    let run = kiln.run(&[&words[..], &keys].concat())?;
+    ensure!(run.code == Some(2) && run.stderr.contains("has no partition 7"), "{run:?}");
+    let manifest = path("file/file.manifest.xml");
+    done(&kiln, &["bundle", "migrate", &manifest, "--cert", &cert, "--key", &key, "--kernel", "aki-2"])?;
+    ensure!(done(&kiln, &["bundle", "show", &manifest])?.contains("aki-2"));
+    fs_err::remove_file(path("file/file.part.00"))?;
+    let run = kiln.run(&["bundle", "extract", &manifest, "--key", &key, "-o", &path("gone")])?;
+    ensure!(run.code == Some(1) && run.stderr.contains("part 0, `file.part.00`: is missing"), "{run:?}");
+    ensure!(!folder.join("gone").exists());
+    Ok(())
+}
