@@ -13,13 +13,13 @@ use crate::{
     Error, Events, GuestConfig, Kiln, OnError, Phase, Terminal,
     base::{Base, stored},
     begun::Begun,
+    block_maps::MappedChain,
     plan::PlannedSteps,
     request::{Loaded, TemplateRequest},
     reuse::Reuse,
     steps::Finished,
 };
 use kiln_catalog::{BootMode, Image, ImageKiln, ImageQuery, NewImage, NewMapping, Owner, Tag, TpmSupport};
-use kiln_qcow2::Chain;
 use kiln_store::NewSnapshot;
 use kiln_template::{Firmware, StepCache, Template};
 use kiln_types::{Digest, ImageId, ImageName, SnapshotId, Timestamp};
@@ -163,17 +163,22 @@ impl Kiln {
         events: &Events,
     ) -> Result<Vec<NewMapping>, Error> {
         let mut mappings = Vec::new();
-        for volume in &finished.volumes {
+        let layers = self.layers();
+        for (volume, chain) in finished.volumes.iter().zip(&finished.chains) {
             let phase = events.begin(Phase::Snapshot);
             let what = if volume.parent.is_some() { "root" } else { volume.serial.as_str() };
             let new = NewSnapshot {
-                source: Box::new(Chain::open(&volume.base, &volume.chain())?),
+                source: Box::new(MappedChain::open(volume, chain, &layers)?),
                 parent: volume.parent,
                 owner: self.region.owner(),
                 description: format!("{}: {what} of {}", loaded.template.name, loaded.template.image.name),
                 tags: tags(loaded),
             };
             let snapshot = self.store(new, events).await?;
+            let map = self.region.block_map(snapshot.snapshot_id).await?;
+            if let Err(error) = layers.note_blocks(volume, chain, &map) {
+                events.warning(format!("the next snapshot reads all of this one again: {error}"));
+            }
             phase.done(stored(&snapshot));
             mappings.push(NewMapping::from_snapshot(volume.device_name.clone(), snapshot.snapshot_id));
         }

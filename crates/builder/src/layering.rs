@@ -30,6 +30,7 @@ use kiln_machine::{
     Qemu, Running,
     communicator::{Session, ssh::fast_boot::Placed},
 };
+use kiln_qcow2::MOST_OVERLAYS;
 use kiln_template::{Communicator, Provisioner, SshSetup, Step, StepCache, SysprepItem, Template};
 use kiln_types::Digest;
 use std::path::PathBuf;
@@ -221,12 +222,16 @@ impl<'a> Layering<'a> {
         for volume in volumes {
             let disks = self.cached.record.iter().flat_map(|(_, record)| &record.disks);
             let chain = disks.into_iter().find(|disk| disk.serial == volume.serial).cloned();
-            let chain =
-                chain.unwrap_or_else(|| DiskChain { serial: volume.serial.clone(), stamps: Vec::new() });
+            let chain = chain.unwrap_or_else(|| DiskChain::blank(&volume.serial));
             volume.layers = self.cache.link(&chain, self.folder.path())?;
             self.chains.push(chain);
         }
         Ok(())
+    }
+
+    /// Returns the layers that each disk stands on, in the order of the disks.
+    pub(crate) fn chains(self) -> Vec<DiskChain> {
+        self.chains
     }
 
     /// Says that the search for secrets is over and found nothing.
@@ -310,7 +315,9 @@ impl Layers<'_, '_> {
         let layering = &mut *self.layering;
         let steps = (layering.template.provisioners.get(index), layering.planned.steps.get(index));
         let (Some(provisioner), Some(step)) = steps else { return Ok(()) };
-        layering.keeps &= outcome == Outcome::Done && always_runs(provisioner).is_none();
+        // One more overlay takes what comes after the last layer.
+        let room = self.machine.volumes.iter().all(|volume| volume.chain().len() + 1 < MOST_OVERLAYS);
+        layering.keeps &= outcome == Outcome::Done && always_runs(provisioner).is_none() && room;
         if !layering.keeps {
             return Ok(());
         }

@@ -32,7 +32,7 @@ const RECORD: &str = "layer.json";
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Stamp {
     /// The layer that it belongs to.
-    layer: Digest,
+    pub(crate) layer: Digest,
     size: u64,
     modified: (i64, i64),
     inode: u64,
@@ -45,6 +45,13 @@ pub(crate) struct DiskChain {
     /// What a guest finds the disk by.
     pub(crate) serial: String,
     pub(crate) stamps: Vec<Stamp>,
+}
+
+impl DiskChain {
+    /// A disk that stands on no layer.
+    pub(crate) fn blank(serial: &str) -> Self {
+        Self { serial: serial.to_owned(), stamps: Vec::new() }
+    }
 }
 
 /// What is known of a layer.
@@ -285,7 +292,7 @@ impl LayerCache {
     }
 }
 
-fn stamp_of(layer: Digest, path: &Path) -> io::Result<Stamp> {
+pub(crate) fn stamp_of(layer: Digest, path: &Path) -> io::Result<Stamp> {
     let metadata = fs_err::symlink_metadata(path)?;
     let modified = (metadata.mtime(), metadata.mtime_nsec());
     Ok(Stamp { layer, size: metadata.len(), modified, inode: metadata.ino() })

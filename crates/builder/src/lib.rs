@@ -11,6 +11,7 @@
 mod appliance;
 mod base;
 mod begun;
+mod block_maps;
 mod build;
 mod bundles;
 mod cache;

@@ -17,6 +17,7 @@ use crate::{
     hardware::Hardware,
     home::BuildFolder,
     layering::{Inside, LayeredMachine, Layering},
+    layers::DiskChain,
     leaks,
     machine_state::{MachineState, SavedState},
     mask::Mask,
@@ -35,6 +36,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Finished {
     /// The disks, the root first.
     pub(crate) volumes: Vec<Volume>,
+    /// The layers that each of them stands on, in the same order.
+    pub(crate) chains: Vec<DiskChain>,
     /// What the machine keeps beside its disks.
     pub(crate) state: SavedState,
     /// Steps that ran.
@@ -112,7 +115,8 @@ impl Kiln {
         volumes.iter().try_for_each(|volume| volume.clear(&qemu))?;
         if !needs_machine(template, base) {
             let state = MachineState::new(&template.machine, base.folder(), folder.path())?;
-            return Ok(Finished { volumes, state: state.saved()?, ran: 0, cached: 0 });
+            let chains = volumes.iter().map(|volume| DiskChain::blank(&volume.serial)).collect();
+            return Ok(Finished { volumes, chains, state: state.saved()?, ran: 0, cached: 0 });
         }
         let phase = events.begin(Phase::Machine);
         let hardware = self.hardware(&template.machine, events)?;
@@ -150,7 +154,8 @@ impl Kiln {
         cache_mounts.into_iter().try_for_each(CacheMount::close)?;
         scan(template, &volumes, events).await?;
         layering.scanned(events);
-        Ok(Finished { volumes, state: state.saved()?, ran, cached: layering.cached() })
+        let cached = layering.cached();
+        Ok(Finished { volumes, chains: layering.chains(), state: state.saved()?, ran, cached })
     }
 
     async fn steps_by_agent(

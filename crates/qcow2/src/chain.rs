@@ -33,7 +33,7 @@ use std::{
 };
 
 /// The most overlays over one base: each costs memory and a look-up a cluster.
-const MOST_OVERLAYS: usize = 16;
+pub const MOST_OVERLAYS: usize = 64;
 
 /// A raw base disk and the qcow2 overlays over it. The blocks in which any overlay has something are the changed ones.
 pub struct Chain {
@@ -48,12 +48,14 @@ pub struct Chain {
 
 enum Request {
     Changed,
+    Writers,
     Read(BlockIndex, PageBuffer),
 }
 
 enum Reply {
     Opened(Result<(), Error>),
     Changed(Result<Vec<BlockIndex>, Error>),
+    Writers(Result<Vec<(BlockIndex, usize)>, Error>),
     Read(PageBuffer, Result<(), Error>),
 }
 
@@ -61,11 +63,11 @@ impl Chain {
     /// Opens a base and its overlays, the lowest first.
     ///
     /// # Errors
-    /// When a file is no valid layer, one is named twice, or there are more than 16 overlays.
+    /// When a file is no valid layer, one is named twice, or there are more than [`MOST_OVERLAYS`].
     pub fn open(base: &Path, overlays: &[PathBuf]) -> Result<Self, Error> {
         let wrong = |why: &str| Error::Chain { base: base.to_owned(), why: why.to_owned() };
         if overlays.len() > MOST_OVERLAYS {
-            return Err(wrong("it has more than 16 overlays"));
+            return Err(wrong("it has too many overlays"));
         }
         let disk = RawDisk::open(base)?;
         let mut seen = vec![disk.identity()?];
@@ -99,7 +101,30 @@ impl Chain {
         };
         match chain.reply()? {
             Reply::Opened(result) => result.map(|()| chain),
-            Reply::Changed(_) | Reply::Read(..) => Err(chain.stopped()),
+            _ => Err(chain.stopped()),
+        }
+    }
+
+    /// Returns the base.
+    #[must_use]
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// Returns the overlays, the lowest first.
+    #[must_use]
+    pub fn overlays(&self) -> &[PathBuf] {
+        &self.overlays
+    }
+
+    /// Lists the blocks that overlays have written to, each with the topmost of these overlays by its place; 0 is the lowest.
+    ///
+    /// # Errors
+    /// When the tables of an overlay cannot be read.
+    pub fn writers(&self) -> Result<Vec<(BlockIndex, usize)>, Error> {
+        match self.ask(Request::Writers)? {
+            Reply::Writers(writers) => writers,
+            _ => Err(self.stopped()),
         }
     }
 
@@ -128,7 +153,7 @@ impl BlockSource for Chain {
     fn changed_blocks(&mut self) -> Result<Vec<BlockIndex>, Error> {
         match self.ask(Request::Changed)? {
             Reply::Changed(blocks) => blocks,
-            Reply::Opened(_) | Reply::Read(..) => Err(self.stopped()),
+            _ => Err(self.stopped()),
         }
     }
 
@@ -145,7 +170,7 @@ impl BlockSource for Chain {
                 self.spare = Some(own);
                 result
             }
-            Reply::Opened(_) | Reply::Changed(_) => Err(self.stopped()),
+            _ => Err(self.stopped()),
         }
     }
 
@@ -194,6 +219,7 @@ fn serve(
     for request in inbox {
         let reply = match request {
             Request::Changed => Reply::Changed(layers.changed()),
+            Request::Writers => Reply::Writers(layers.writers()),
             Request::Read(index, mut buffer) => {
                 let result = layers.read(index.offset(), &mut buffer);
                 Reply::Read(buffer, result)

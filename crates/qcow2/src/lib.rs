@@ -26,7 +26,7 @@ mod source;
 pub mod writer;
 
 pub use buffer::PageBuffer;
-pub use chain::Chain;
+pub use chain::{Chain, MOST_OVERLAYS};
 pub use detect::detect;
 pub use error::{Error, Refusal};
 pub use format::Format;
@@ -34,4 +34,4 @@ pub use gate::{ImageInfo, gate};
 pub use import::import;
 pub use qemu_img::Conversion;
 pub use raw::RawDisk;
-pub use source::BlockSource;
+pub use source::{BlockSource, KnownContent};

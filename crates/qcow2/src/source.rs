@@ -1,7 +1,16 @@
 //! A volume that is read block by block: what a snapshot is made from.
 
 use crate::Error;
-use kiln_types::BlockIndex;
+use kiln_types::{BlockIndex, Digest};
+
+/// What a block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownContent {
+    /// Zeros.
+    Zero,
+    /// Bytes with this digest (SHA-256 of the whole block).
+    Data(Digest),
+}
 
 /// A volume's content in blocks of [`kiln_types::BLOCK_SIZE`].
 ///
@@ -18,6 +27,11 @@ pub trait BlockSource: Send {
     /// # Errors
     /// When the image's tables cannot be read.
     fn changed_blocks(&mut self) -> Result<Vec<BlockIndex>, Error>;
+
+    /// Says what a block holds where that is known without reading it.
+    fn known_content(&self, _index: BlockIndex) -> Option<KnownContent> {
+        None
+    }
 
     /// Reads one block into `buffer`, whose length is [`kiln_types::BLOCK_SIZE`]; bytes past the volume's end are zeroed.
     ///

@@ -1,7 +1,7 @@
 //! Regions, volumes and blocks for the tests of this crate.
 
 use crate::{NewSnapshot, Region, frame::BLOCK};
-use kiln_qcow2::{BlockSource, Error};
+use kiln_qcow2::{BlockSource, Error, KnownContent};
 use kiln_types::{AccountId, BLOCK_SIZE, BlockIndex, RegionName, SnapshotId};
 use object_store::memory::InMemory;
 use std::{io, path::Path, sync::Arc};
@@ -40,12 +40,14 @@ pub(crate) struct Volume {
     pub(crate) changed: Vec<u32>,
     /// A block that cannot be read.
     pub(crate) bad: Option<u32>,
+    /// What is known of blocks without reading them.
+    pub(crate) known: Vec<(u32, KnownContent)>,
 }
 
 impl Volume {
     /// A volume of these bytes of which these blocks are listed as changed.
     pub(crate) fn new(bytes: Vec<u8>, changed: impl IntoIterator<Item = u32>) -> Self {
-        Self { bytes: Arc::new(bytes), changed: changed.into_iter().collect(), bad: None }
+        Self { bytes: Arc::new(bytes), changed: changed.into_iter().collect(), ..Self::default() }
     }
 
     /// A volume of these blocks, all changed.
@@ -73,6 +75,10 @@ impl BlockSource for Volume {
 
     fn changed_blocks(&mut self) -> Result<Vec<BlockIndex>, Error> {
         Ok(self.changed.iter().copied().map(BlockIndex).collect())
+    }
+
+    fn known_content(&self, index: BlockIndex) -> Option<KnownContent> {
+        self.known.iter().find(|(known, _)| *known == index.0).map(|(_, content)| *content)
     }
 
     fn read_block(&mut self, index: BlockIndex, buffer: &mut [u8]) -> Result<(), Error> {

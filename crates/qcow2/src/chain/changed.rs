@@ -24,6 +24,26 @@ impl Layers {
         }
         marks.list(size)
     }
+
+    /// Lists the blocks that overlays have written to, each with the topmost of these overlays; 0 is the lowest. A block over
+    /// which a layer ends is left out: what hides the base there is no overlay's doing.
+    pub(super) fn writers(&self) -> Result<Vec<(BlockIndex, usize)>, Error> {
+        let size = self.overlays.first().map_or(self.base.size(), |top| top.geometry.size);
+        let shortest = self.overlays.iter().map(|layer| layer.geometry.size).min().unwrap_or(size);
+        let mut seen = Marks::new(size);
+        let mut writers = Vec::new();
+        for (layer, number) in self.overlays.iter().zip((0..self.overlays.len()).rev()) {
+            let mut marks = Marks::new(size);
+            mark_layer(layer, &mut marks)?;
+            for block in marks.list(size)? {
+                if !seen.has(u64::from(block.0)) && block.offset() + BLOCK_SIZE <= shortest {
+                    writers.push((block, number));
+                }
+                seen.set(u64::from(block.0));
+            }
+        }
+        Ok(writers)
+    }
 }
 
 fn mark_layer(layer: &Layer, marks: &mut Marks) -> Result<(), Error> {

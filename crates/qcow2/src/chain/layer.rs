@@ -21,8 +21,7 @@ use zerocopy::{
     big_endian::{U32, U64},
 };
 
-/// Slices of L2 tables that a layer keeps: 256 of 4 KiB, so that sixteen layers take 16 MiB and not the library's
-/// 32 MiB each.
+/// Slices of L2 tables that a layer keeps: at most 256 of 4 KiB, and not the library's 32 MiB.
 const L2_CACHE: (u8, usize) = (12, 1 << 20);
 /// Refcounts are never read; the library wants room for two slices.
 const REFCOUNT_CACHE: (u8, usize) = (12, 8192);

@@ -66,6 +66,16 @@ impl World {
             ensure!(ours == old || changed.contains(&u32::try_from(index)?), "block {index} changed");
         }
         ensure!(changed.iter().all(|index| u64::from(*index) * BLOCK_SIZE < chain.size()), "past the end");
+        // What a block holds depends on its topmost writer and what lies below that alone.
+        let mut buffer = PageBuffer::block();
+        for (index, writer) in chain.writers()? {
+            ensure!(changed.contains(&index.0), "block {} was written to", index.0);
+            let mut below = Chain::open(&self.base(), &self.overlays[..=writer])?;
+            below.read_block(index, &mut buffer)?;
+            let start = usize::try_from(index.offset())?;
+            let ours = &theirs[start..theirs.len().min(start + block)];
+            ensure!(&buffer[..ours.len()] == ours, "block {} is not overlay {writer}'s", index.0);
+        }
         Ok(changed)
     }
 }
@@ -166,7 +176,7 @@ fn no_overlay_and_too_many() -> Result<()> {
     ensure!(world.judge()?.is_empty());
     let twice = vec![world.overlays[0].clone(), world.overlays[0].clone()];
     ensure!(matches!(Chain::open(&world.base(), &twice), Err(Error::Chain { .. })));
-    let many = vec![world.overlays[0].clone(); 17];
+    let many = vec![world.overlays[0].clone(); MOST_OVERLAYS + 1];
     ensure!(matches!(Chain::open(&world.base(), &many), Err(Error::Chain { .. })));
     Ok(())
 }

@@ -3,9 +3,10 @@
 use super::*;
 use crate::{
     SnapshotState, Verify,
-    frame::BLOCK,
+    frame::{self, BLOCK},
     testing::{Volume, noise_block, read_back, region_in, region_in_memory, text_block},
 };
+use kiln_qcow2::KnownContent;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +50,28 @@ async fn an_odd_sized_sparse_volume_comes_back() {
     assert_eq!(steps.len(), 5);
     assert_eq!(steps.last().map(|step| (step.done, step.total)), Some((4, 4)));
     assert_eq!(region.snapshots().await.unwrap(), [snapshot]);
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_block_need_not_be_read() {
+    let region = region_in_memory().await;
+    let parent = create(&region, &Volume::of(&[text_block(1), text_block(2), text_block(3)]), None).await;
+    let digest = |bytes: &[u8]| KnownContent::Data(frame::digest(bytes));
+    let mut volume = Volume::of(&[text_block(3), text_block(2), zeros()]);
+    let truth = volume.bytes.to_vec();
+    volume.known = vec![(0, digest(&text_block(3))), (1, digest(&text_block(2))), (2, KnownContent::Zero)];
+    // Were a block read, noise would come.
+    volume.bytes = Arc::new([noise_block(1), noise_block(2), noise_block(3)].concat());
+    let child = create(&region, &volume, Some(parent.snapshot_id)).await;
+    assert_eq!(read_back(&region, child.snapshot_id).await.unwrap(), truth);
+    assert_eq!((child.kiln.changed_blocks, child.kiln.new_blocks), (2, 0));
+
+    // Known, and in no pack: it has to be read.
+    volume.known = vec![(0, digest(&text_block(9)))];
+    volume.bytes = Arc::new([text_block(9), text_block(2), zeros()].concat());
+    let other = create(&region, &volume, Some(parent.snapshot_id)).await;
+    assert_eq!(&read_back(&region, other.snapshot_id).await.unwrap(), &*volume.bytes);
+    assert_eq!(other.kiln.new_blocks, 1);
 }
 
 #[tokio::test]

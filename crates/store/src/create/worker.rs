@@ -6,7 +6,7 @@ use crate::{
     known::Known,
 };
 use bytes::Bytes;
-use kiln_qcow2::{BlockSource, PageBuffer};
+use kiln_qcow2::{BlockSource, KnownContent, PageBuffer};
 use kiln_types::{BlockIndex, Digest};
 use std::{
     collections::HashSet,
@@ -98,18 +98,16 @@ impl<'j> Worker<'j> {
     }
 
     fn block(&mut self, index: BlockIndex) -> Result<Change, Error> {
+        if let Some(change) = self.unread(index) {
+            return Ok(change);
+        }
         let read = self.source.read_block(index, &mut self.block);
         read.map_err(|source| Error::SourceRead { index, source })?;
-        let inherited =
-            self.job.parent.as_ref().and_then(|parent| parent.get(index)).map(|entry| entry.content);
         if frame::is_zero(&self.block) {
-            return Ok(match inherited {
-                None | Some(BlockContent::Zero) => Change::None,
-                Some(BlockContent::Data(_)) => Change::Zero { index },
-            });
+            return Ok(self.zero(index));
         }
         let digest = frame::digest(&self.block);
-        if matches!(inherited, Some(BlockContent::Data(frame)) if frame.digest == digest) {
+        if self.inherits(index, digest) {
             return Ok(Change::None);
         }
         if self.job.known.contains_key(&digest) || !self.job.claim(digest) {
@@ -117,5 +115,31 @@ impl<'j> Worker<'j> {
         }
         let frame = Bytes::copy_from_slice(self.encoder.encode(index, &self.block)?);
         Ok(Change::New { index, digest, frame })
+    }
+
+    /// Says what became of a block that need not be read: its source knows what it holds, and the region holds it.
+    fn unread(&self, index: BlockIndex) -> Option<Change> {
+        match self.source.known_content(index)? {
+            KnownContent::Zero => Some(self.zero(index)),
+            KnownContent::Data(digest) if self.inherits(index, digest) => Some(Change::None),
+            KnownContent::Data(digest) => {
+                self.job.known.contains_key(&digest).then_some(Change::Known { index, digest })
+            }
+        }
+    }
+
+    fn zero(&self, index: BlockIndex) -> Change {
+        match self.inherited(index) {
+            None | Some(BlockContent::Zero) => Change::None,
+            Some(BlockContent::Data(_)) => Change::Zero { index },
+        }
+    }
+
+    fn inherits(&self, index: BlockIndex, digest: Digest) -> bool {
+        matches!(self.inherited(index), Some(BlockContent::Data(frame)) if frame.digest == digest)
+    }
+
+    fn inherited(&self, index: BlockIndex) -> Option<BlockContent> {
+        Some(self.job.parent.as_ref()?.get(index)?.content)
     }
 }
