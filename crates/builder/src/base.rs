@@ -12,9 +12,10 @@ use crate::{
     events::Events,
     home::{BuildFolder, write_whole},
     key::KeyMaker,
-    source::{self, Workshop},
+    source::{self, Origin, Workshop},
 };
-use kiln_qcow2::{BlockSource, RawDisk};
+use kiln_catalog::Image;
+use kiln_qcow2::RawDisk;
 use kiln_store::{BlockContent, BlockMap, NewSnapshot};
 use kiln_template::{Source, Template};
 use kiln_types::{ByteSize, Digest, SnapshotId};
@@ -34,6 +35,8 @@ pub(crate) struct Base {
     /// The raw disk; never written to.
     pub(crate) disk: PathBuf,
     pub(crate) record: BaseRecord,
+    /// The image whose root volume it is, if it is one's.
+    pub(crate) image: Option<Image>,
 }
 
 /// What is kept beside a base disk.
@@ -85,7 +88,7 @@ impl Kiln {
             return Ok(None);
         }
         cache::touch(&folder);
-        Ok(Some(Base { disk, record }))
+        Ok(Some(Base { disk, record, image: None }))
     }
 
     /// Returns the base of a template, making what is not there.
@@ -96,6 +99,19 @@ impl Kiln {
         events: &Events,
         cancel: &Cancel,
     ) -> Result<Base, Error> {
+        let origin = self.origin(template).await?;
+        let base = self.settled_base(&origin, folder, events, cancel).await?;
+        Ok(Base { image: origin.image, ..base })
+    }
+
+    async fn settled_base(
+        &self,
+        origin: &Origin<'_>,
+        folder: &BuildFolder,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<Base, Error> {
+        let template = origin.template.as_ref();
         let label = source::describe(&template.source);
         let phase = events.begin(Phase::Base { source: label.clone() });
         let key = source_key(template).await?;
@@ -113,16 +129,20 @@ impl Kiln {
         let disk = place.join("disk.raw");
         if !disk.exists() {
             fs_err::create_dir_all(&place)?;
-            match &template.source {
-                Source::Iso(iso) => self.install(template, iso, &disk, folder, events, cancel).await?,
-                Source::Bootstrap(_) | Source::Disk(_) => {
-                    self.make_disk(template, &disk, folder, events, cancel).await?;
+            match (&template.source, &origin.image) {
+                (_, Some(image)) => self.take_volume(image, &disk, folder, events).await?,
+                (Source::Iso(iso), None) => {
+                    self.install(template, iso, &disk, folder, events, cancel).await?;
                 }
+                (_, None) => self.make_disk(template, &disk, folder, events, cancel).await?,
             }
         }
         phase.done(allocated(&disk)?);
         let grown = place.join(GROWN).exists();
-        let base = self.snapshot_base(label, disk, grown, events).await?;
+        let base = match origin.image.as_ref().and_then(crate::kiln::root_of) {
+            Some(snapshot) => self.base_of(label, disk, grown, snapshot).await?,
+            None => self.snapshot_base(label, disk, grown, events).await?,
+        };
         let bytes = serde_json::to_vec(&base.record).map_err(Error::Canonical)?;
         write_whole(&place.join("base.json"), &bytes)?;
         Ok(base)
@@ -159,7 +179,6 @@ impl Kiln {
     ) -> Result<Base, Error> {
         let phase = events.begin(Phase::BaseSnapshot);
         let source = RawDisk::open(&disk)?;
-        let size = source.size();
         let new = NewSnapshot {
             source: Box::new(source),
             parent: None,
@@ -168,10 +187,22 @@ impl Kiln {
             tags: Vec::new(),
         };
         let snapshot = self.store(new, events).await?;
-        let content = content_digest(&self.region.block_map(snapshot.snapshot_id).await?);
-        let record = BaseRecord { source: label, size, grown, content, snapshot: snapshot.snapshot_id };
+        let base = self.base_of(label, disk, grown, snapshot.snapshot_id).await?;
         phase.done(stored(&snapshot));
-        Ok(Base { disk, record })
+        Ok(base)
+    }
+
+    /// Describes a disk by the snapshot of it.
+    async fn base_of(
+        &self,
+        source: String,
+        disk: PathBuf,
+        grown: bool,
+        snapshot: SnapshotId,
+    ) -> Result<Base, Error> {
+        let map = self.region.block_map(snapshot).await?;
+        let (size, content) = (map.size().bytes(), content_digest(&map));
+        Ok(Base { disk, record: BaseRecord { source, size, grown, content, snapshot }, image: None })
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     plan::PlannedSteps,
     request::{Loaded, TemplateRequest},
     reuse::Reuse,
+    source::{carried, lineage},
     steps::Finished,
 };
 use kiln_catalog::{BootMode, Image, ImageKiln, ImageQuery, NewImage, NewMapping, Owner, Tag, TpmSupport};
@@ -117,7 +118,10 @@ impl Kiln {
         self.check_name(&loaded.template.image.name, request.replace).await?;
         let finished = self.run_steps(&begun, request, None, events).await;
         let finished = self.or_keep(finished, &begun, request, events)?;
-        let mappings = self.snapshots(&finished, loaded, events).await?;
+        let mut mappings = self.snapshots(&finished, loaded, events).await?;
+        if let Some(image) = &base.image {
+            mappings.extend(carried(image, &mappings));
+        }
         let ran = Some((finished.ran, finished.cached));
         let new = self.record(base, finished, mappings, loaded, planned);
         let image = self.register(new, request.replace, events).await?;
@@ -201,7 +205,7 @@ impl Kiln {
             template_digest: Some(planned.image_key),
             build_timestamp: Some(loaded.now),
             base: Some(base.record.source.clone()),
-            lineage: Vec::new(),
+            lineage: base.image.as_ref().map(lineage).unwrap_or_default(),
             layers: std::iter::once(base.record.content).chain(steps).collect(),
             uefi_data: finished.state.uefi_data,
             tpm_data: finished.state.tpm_data,

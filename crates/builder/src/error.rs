@@ -1,8 +1,8 @@
 //! What can go wrong with a build. The chain of causes is printed once, by the command line.
 
-use crate::{regions::RegionsError, reuse::StepChoice};
+use crate::reuse::StepChoice;
 use kiln_machine::provisioner::StepError;
-use kiln_types::{ByteSize, Digest, ImageId, ImageName, ParseError, RegionName};
+use kiln_types::{ByteSize, Digest, ImageId, ImageName, ParseError};
 use std::{io, path::PathBuf};
 
 /// How callers react to an error.
@@ -169,21 +169,6 @@ pub enum Error {
         /// The names of the steps, in order.
         steps: Vec<String>,
     },
-    /// The configuration names no region so.
-    #[error("there is no region {name} in the configuration")]
-    NoSuchRegion {
-        /// The name.
-        name: RegionName,
-    },
-    /// A region is called so already.
-    #[error("a region is called {name} already")]
-    RegionNamed {
-        /// The name.
-        name: RegionName,
-    },
-    /// The configuration's regions cannot be read.
-    #[error(transparent)]
-    Regions(#[from] RegionsError),
     /// No layer, or more than one, is called so.
     #[error("{count} layers have a key that begins with {layer}")]
     NoSuchLayer {
@@ -219,6 +204,32 @@ pub enum Error {
     NoRootSnapshot {
         /// The image.
         image: ImageId,
+    },
+    /// No image is there to start from.
+    #[error("no available image of these owners fits the source: {asked}")]
+    NoSourceImage {
+        /// The source, in words.
+        asked: String,
+    },
+    /// Several images are there to start from, and the template does not say which.
+    #[error("several images fit the source: {asked}\n  {}", found.join("\n  "))]
+    ManySourceImages {
+        /// The source, in words.
+        asked: String,
+        /// Their ids and names, the newest last.
+        found: Vec<String>,
+    },
+    /// The template's machine cannot start from an image.
+    #[error("the {what} of {image} is {has}, and this build wants {wants}")]
+    UnfitSourceImage {
+        /// The image.
+        image: ImageId,
+        /// What does not fit.
+        what: &'static str,
+        /// What the image has.
+        has: String,
+        /// What the template has.
+        wants: String,
     },
     /// The image names no kernel that the appliance can use, and none is in the cache.
     #[error("no kernel for the agent: {why}, and the cache has none")]
@@ -365,9 +376,6 @@ impl Error {
             | Self::NoCombination { .. }
             | Self::NoTemplate { .. }
             | Self::Unreadable { .. }
-            | Self::NoSuchRegion { .. }
-            | Self::RegionNamed { .. }
-            | Self::Regions(_)
             | Self::Word(_) => ErrorKind::Usage,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::NoKernel { .. } | Self::NewerHome { .. } => ErrorKind::Host,
@@ -388,13 +396,15 @@ impl Error {
         match self {
             Self::NoSuchStep { steps, .. } => Some(format!("one of 1–{}, or a name: {}", steps.len(), steps.join("; "))),
             Self::NoSuchLayer { .. } => Some("kiln cache list".to_owned()),
-            Self::NoSuchRegion { .. } => Some("kiln region list".to_owned()),
-            Self::RegionNamed { name } => Some(format!("kiln region remove {name}")),
             Self::NoKernel { .. } => Some("kiln doctor --fix".to_owned()),
             Self::Leaked { .. } => Some(
                 "remove it in the step that wrote it; a step reads secrets from its environment or /run/secrets"
                     .to_owned(),
             ),
+            Self::NoSourceImage { .. } => Some("kiln image list --owner self   # or community, or an account".to_owned()),
+            Self::ManySourceImages { .. } => Some("most_recent = true   # in [source]".to_owned()),
+            Self::UnfitSourceImage { what: "state", .. } => None,
+            Self::UnfitSourceImage { what, has, .. } => Some(format!("{what} = \"{has}\"   # in [machine]")),
             Self::InstallEnded { says, .. } => Some(format!("install = {{ ends_with = \"{says}\" }}")),
             Self::Typing(error) => error.hint(),
             Self::StepNotRun(error) => error.hint(),

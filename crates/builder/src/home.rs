@@ -11,7 +11,7 @@
 //! cache/layers/<key>/            what a step wrote, an overlay a disk; layer.json says over which layers
 //! cache/mounts/<key>/            a folder of the guest that lasts from build to build
 //! cache/warm/<key>/              the state of a booted appliance, to begin from (kiln-machine's)
-//! cache/index/<region>-<place>.images  what is known of a region's images from earlier listings
+//! cache/index/<region>.images    what is known of a region's images from earlier listings
 //! cache/kvm-probe.json           whether KVM works, as of this boot of the host
 //! builds/<name>/                 a running build: overlay, console log, kernel, initramfs; held by a lock
 //! kept/<name>/                   the same of a build that failed and was to be kept
@@ -183,10 +183,8 @@ impl Home {
     }
 
     /// Returns the file where what is known of a region's images is kept.
-    pub(crate) fn image_index(&self, region: &RegionName, location: &str) -> PathBuf {
-        let mut place = KeyMaker::new("region");
-        place.part("location", location.as_bytes());
-        self.root.join("cache/index").join(format!("{region}-{}.images", place.finish().short()))
+    pub(crate) fn image_index(&self, region: &RegionName) -> PathBuf {
+        self.root.join("cache/index").join(format!("{region}.images"))
     }
 
     /// Returns the file of the lock of this name.

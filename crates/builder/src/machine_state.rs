@@ -13,6 +13,7 @@ use kiln_machine::{config::Boot, uefi_firmware};
 use kiln_template::{Firmware, Machine};
 use std::{
     collections::BTreeMap,
+    io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -22,6 +23,9 @@ const TPM: &str = "tpm";
 
 /// Compression of what goes into a record: variables are 0xff for the most part.
 const LEVEL: i32 = 9;
+
+/// No firmware's variables are larger: those of arm64 have 64 MiB. A record that unpacks to more is refused.
+const LARGEST: usize = 64 << 20;
 
 /// The state of one machine, in a folder of its build.
 #[derive(Debug, Clone)]
@@ -110,6 +114,34 @@ impl MachineState {
     }
 }
 
+impl SavedState {
+    /// Lays the state beside a base, where [`MachineState::new`] finds it.
+    pub(crate) fn unpack(&self, folder: &Path) -> Result<(), Error> {
+        if let Some(text) = &self.uefi_data {
+            fs_err::write(folder.join(VARIABLES), unpacked(text)?)?;
+        }
+        let kept = folder.join(TPM);
+        for (name, text) in &self.tpm_data {
+            // A record is not ours alone: its names lead nowhere else.
+            if Path::new(name).file_name() != Some(name.as_ref()) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("the TPM has no file {name:?}"),
+                )
+                .into());
+            }
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&kept)?;
+            fs_err::write(kept.join(name), unpacked(text)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn unpacked(text: &str) -> Result<Vec<u8>, Error> {
+    let bytes = STANDARD.decode(text).map_err(|source| io::Error::new(io::ErrorKind::InvalidData, source))?;
+    Ok(zstd::bulk::decompress(&bytes, LARGEST)?)
+}
+
 fn packed(bytes: &[u8]) -> Result<String, Error> {
     Ok(STANDARD.encode(zstd::bulk::compress(bytes, LEVEL)?))
 }
@@ -159,8 +191,19 @@ mod tests {
         copy_files(&base.join(TPM), &second).unwrap();
         assert_eq!(fs_err::read(second.join("tpm2-00.permall")).unwrap(), b"seeds");
         let saved = state.saved().unwrap();
-        let bytes = STANDARD.decode(saved.uefi_data.unwrap()).unwrap();
+        let bytes = STANDARD.decode(saved.uefi_data.as_ref().unwrap()).unwrap();
         assert_eq!(zstd::bulk::decompress(&bytes, 100).unwrap(), b"boot entries");
         assert_eq!(saved.tpm_data.keys().collect::<Vec<_>>(), ["tpm2-00.permall"]);
+
+        let third = world.path().join("third");
+        fs_err::create_dir(&third).unwrap();
+        saved.unpack(&third).unwrap();
+        assert_eq!(fs_err::read(third.join(VARIABLES)).unwrap(), b"boot entries");
+        assert_eq!(fs_err::read(third.join(TPM).join("tpm2-00.permall")).unwrap(), b"seeds");
+        for name in ["../escaped", "/escaped", "..", ""] {
+            let tpm_data = BTreeMap::from([(name.to_owned(), packed(b"x").unwrap())]);
+            assert!(SavedState { uefi_data: None, tpm_data }.unpack(&third).is_err(), "{name:?}");
+        }
+        assert!(!third.join("escaped").exists());
     }
 }

@@ -70,7 +70,8 @@ impl Kiln {
     /// When the template is not valid, or a file that it names cannot be read.
     pub async fn plan(&self, request: &TemplateRequest) -> Result<Plan, Error> {
         let loaded = request.load(Timestamp::now())?;
-        let base_key = source_key(&loaded.template).await?;
+        let origin = self.origin(&loaded.template).await?;
+        let base_key = source_key(&origin.template).await?;
         let base = self.cached_base(base_key).await?;
         let planned = match &base {
             Some(base) => {
@@ -84,7 +85,7 @@ impl Kiln {
         };
         let last = LastBuild::read(&self.home.last_build(&loaded));
         let template = &loaded.template;
-        let mut items = vec![base_item(template, base_key, base.is_some(), last.as_ref())?];
+        let mut items = vec![base_item(&origin.template, base_key, base.is_some(), last.as_ref())?];
         match (&planned, image) {
             (None, _) => items.extend(all_steps(template, None, Action::Run, "the base above is made anew")),
             (Some(planned), Some(image)) => {

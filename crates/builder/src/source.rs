@@ -3,8 +3,10 @@
 mod bootstrap;
 mod disk;
 mod fetched;
+mod image;
 mod iso;
 
+pub(crate) use image::{Origin, carried, lineage};
 pub(crate) use iso::obtain as obtain_iso;
 
 use crate::{Error, Events, cancel::Cancel, home::Home};
@@ -27,6 +29,7 @@ pub(crate) fn describe(source: &Source) -> String {
     match source {
         Source::Bootstrap(bootstrap) => bootstrap::describe(bootstrap),
         Source::Disk(disk) => disk::describe(disk),
+        Source::Image(image) => image::describe(image),
         Source::Iso(iso) => iso::describe(iso),
     }
 }
@@ -36,18 +39,19 @@ pub(crate) fn key(template: &Template) -> Result<Digest, Error> {
     match &template.source {
         Source::Bootstrap(bootstrap) => bootstrap::key(bootstrap, template.machine.architecture),
         Source::Disk(disk) => disk::key(disk),
+        Source::Image(image) => image::key(image),
         Source::Iso(iso) => iso::key(iso, &template.machine),
     }
 }
 
-/// Makes the base disk at `out`, and says whether its last partition was made larger. An installation needs a machine, and
-/// is made by [`Kiln::install`](crate::Kiln).
+/// Makes the base disk at `out`, and says whether its last partition was made larger. An installation needs a machine,
+/// and an image's volume lies in the region: [`Kiln`](crate::Kiln) makes these.
 pub(crate) fn make(template: &Template, out: &Path, workshop: &Workshop<'_>) -> Result<bool, Error> {
     match &template.source {
         Source::Bootstrap(bootstrap) => {
             bootstrap::make(bootstrap, template.machine.architecture, out, workshop).map(|()| false)
         }
         Source::Disk(disk) => disk::make(disk, out, workshop),
-        Source::Iso(_) => Ok(false),
+        Source::Image(_) | Source::Iso(_) => Ok(false),
     }
 }

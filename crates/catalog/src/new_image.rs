@@ -1,6 +1,6 @@
 //! What a registration asks for.
 
-use crate::{BootMode, Error, ImageKiln, Tag, TpmSupport, VolumeType};
+use crate::{BlockDevice, BlockDeviceMapping, BootMode, Error, ImageKiln, Tag, TpmSupport, VolumeType};
 use kiln_types::{AccountId, Architecture, DeviceName, ImageName, ParseError, SnapshotId};
 use std::str::FromStr;
 
@@ -44,6 +44,25 @@ impl NewMapping {
     pub fn from_snapshot(device_name: DeviceName, snapshot: SnapshotId) -> Self {
         let ebs = NewEbs { snapshot_id: Some(snapshot), ..NewEbs::default() };
         Self { device_name, device: NewBlockDevice::Ebs(ebs) }
+    }
+}
+
+impl From<BlockDeviceMapping> for NewMapping {
+    /// The device of an image that exists, for another.
+    fn from(mapping: BlockDeviceMapping) -> Self {
+        let device = match mapping.device {
+            BlockDevice::Ebs(ebs) => NewBlockDevice::Ebs(NewEbs {
+                snapshot_id: ebs.snapshot_id,
+                volume_size: Some(ebs.volume_size),
+                volume_type: ebs.volume_type,
+                iops: ebs.iops,
+                throughput: ebs.throughput,
+                delete_on_termination: ebs.delete_on_termination,
+            }),
+            BlockDevice::VirtualName(name) => NewBlockDevice::VirtualName(name),
+            BlockDevice::NoDevice(_) => NewBlockDevice::NoDevice,
+        };
+        Self { device_name: mapping.device_name, device }
     }
 }
 

@@ -80,7 +80,11 @@ pub(crate) async fn resolve(
     if !matches!(root.map(|root| &root.device), Some(BlockDevice::Ebs(ebs)) if ebs.snapshot_id.is_some()) {
         return Err(Error::NoRootSnapshot);
     }
+    // An image that grew from others came from the last of them.
+    let source_image_id = new.kiln.lineage.last().copied();
     Ok(Image {
+        source_image_id,
+        source_image_region: source_image_id.map(|_| region.name().clone()),
         description: new.description,
         architecture: new.architecture,
         root_device_name: new.root_device_name,

@@ -121,3 +121,108 @@ fn an_image_is_edited_deregistered_and_restored() -> Result<()> {
     assert_eq!((&back["ImageId"], &back["Public"]), (&web.as_str().into(), &false.into()));
     Ok(())
 }
+
+/// Builds a template that starts from an image and changes nothing.
+fn from_image(kiln: &Kiln, name: &str, source: &str) -> Result<serde_json::Value> {
+    let folder = kiln.world.template(name, &starts_from(name, source))?;
+    let built = kiln.json(&["build", folder.to_str().context("a path")?, "--json"])?;
+    let id = built["Builds"][0]["ImageId"].as_str().context("an id")?;
+    Ok(kiln.json(&["image", "show", id, "--json"])?["Images"][0].clone())
+}
+
+fn starts_from(name: &str, source: &str) -> String {
+    format!(
+        "[template]\nname = \"{name}\"\n[source]\ntype = \"image\"\n{source}\n[image]\nname = \"{name}\"\n"
+    )
+}
+
+#[test]
+fn an_image_is_built_from_another() -> Result<()> {
+    let kiln = Kiln::new(env!("CARGO_BIN_EXE_kiln"))?;
+    let (first, snapshot) = image(&kiln, "web-1")?;
+    let (_, data) = image(&kiln, "data")?;
+    let mapping = |device: &str, rest: &str| format!("{device}={rest}");
+    let two = [
+        "image",
+        "register",
+        "--name",
+        "web-2",
+        "--root-device-name",
+        "/dev/sda1",
+        "--block-device-mapping",
+        &mapping("/dev/sda1", &snapshot),
+        "--block-device-mapping",
+        &mapping("/dev/sdf", &format!("{data}:9:false:gp3")),
+    ];
+    done(&kiln, &two)?;
+
+    let second = from_image(&kiln, "by-id", &format!("id = \"{first}\""))?;
+    assert_eq!(
+        (&second["SourceImageId"], &second["Kiln"]["Lineage"][0]),
+        (&first.clone().into(), &first.clone().into())
+    );
+    assert_eq!(second["SourceImageRegion"], "local");
+    let root = second["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"].as_str().context("a snapshot")?;
+    let shown = &kiln.json(&["snapshot", "show", root, "--json"])?["Snapshots"][0];
+    assert_eq!(shown["Kiln"]["ChangedBlocks"], 0, "the image's own snapshot is the parent: {shown:#}");
+
+    let latest = &kiln.json(&["image", "list", "--json", "--filter", "name=web-*", "--latest"])?["Images"][0];
+    let newest = from_image(&kiln, "by-search", "filters = { name = \"web-*\" }\nmost_recent = true")?;
+    assert_eq!(newest["SourceImageId"], latest["ImageId"]);
+
+    let with_data = from_image(&kiln, "by-name", "owners = [\"self\"]\nfilters = { name = \"web-2\" }")?;
+    let id = with_data["SourceImageId"].as_str().context("an id")?;
+    assert_eq!(with_data["Kiln"]["Base"], format!("image {id}"));
+    let carried = &with_data["BlockDeviceMappings"][1];
+    assert_eq!(
+        (&carried["DeviceName"], &carried["Ebs"]["SnapshotId"]),
+        (&"/dev/sdf".into(), &data.clone().into())
+    );
+    assert_eq!(
+        (&carried["Ebs"]["VolumeSize"], &carried["Ebs"]["DeleteOnTermination"]),
+        (&9.into(), &false.into())
+    );
+
+    let grandchild = from_image(&kiln, "again", "filters = { name = [\"none\", \"by-id\"] }")?;
+    assert_eq!(grandchild["Kiln"]["Lineage"], serde_json::json!([first, second["ImageId"]]));
+    Ok(())
+}
+
+#[test]
+fn an_image_that_no_build_can_start_from_is_refused() -> Result<()> {
+    let kiln = Kiln::new(env!("CARGO_BIN_EXE_kiln"))?;
+    let (first, _) = image(&kiln, "web-1")?;
+    let (second, _) = image(&kiln, "web-2")?;
+    let says = |source: &str, words: &[&str]| {
+        let folder = kiln.world.template("refused", &starts_from("refused", source))?;
+        let run = kiln.run(&[&["build", folder.to_str().context("a path")?], words].concat())?;
+        ensure!(run.code == Some(1), "{run:?}");
+        Ok(run.stderr)
+    };
+    let several = says("filters = { name = \"web-*\" }", &[])?;
+    for line in [format!("{first} web-1"), format!("{second} web-2"), "hint: most_recent = true".to_owned()] {
+        assert!(several.contains(&line), "{several}");
+    }
+    let none = says("filters = { name = \"db-*\" }\nmost_recent = true", &[])?;
+    assert!(
+        none.contains("no available image of these owners fits the source: image with name=db-*"),
+        "{none}"
+    );
+    assert!(says("filters = { nmae = \"x\" }", &[])?.contains("nmae"));
+    let by_id = format!("id = \"{first}\"");
+    let hidden = says(&by_id, &["--account", FRIEND])?;
+    assert!(
+        hidden.contains(&format!("InvalidAMIID.NotFound: The image id '[{first}]' does not exist")),
+        "{hidden}"
+    );
+    let other = says(&format!("{by_id}\n[machine]\narchitecture = \"i386\""), &[])?;
+    assert!(other.contains("hint: architecture = \"x86_64\""), "{other}");
+    assert_eq!(kiln.images()?, 2);
+    done(&kiln, &["image", "edit", &first, "--disable"])?;
+    let disabled = says(&by_id, &[])?;
+    assert!(
+        disabled.contains(&format!("the state of {first} is disabled, and this build wants available")),
+        "{disabled}"
+    );
+    Ok(())
+}

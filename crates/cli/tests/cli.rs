@@ -29,7 +29,6 @@ fn help() -> Result<()> {
         &["snapshot", "--help"],
         &["snapshot", "list", "--help"],
         &["snapshot", "show", "--help"],
-        &["region", "add", "--help"],
         &["export", "--help"],
         &["bundle", "--help"],
         &["bundle", "create", "--help"],

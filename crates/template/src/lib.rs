@@ -31,8 +31,8 @@ pub use load::load;
 pub use model::{
     Accelerator, AnsibleStep, Bootstrap, BreakpointStep, Checksum, Combination, Communicator, Compat,
     Compression, Content, DiskFormat, DiskSource, DownloadStep, EndsWith, Export, ExportFormat, ExtraDisk,
-    FileStep, Firmware, HostPath, Image, InlineLine, Install, Iso, Location, Machine, Network, Owner,
-    Provisioner, RebootStep, ShellCode, ShellStep, Source, Ssh, SshSetup, Step, StepCache, Subformat,
+    FileStep, Firmware, HostPath, Image, ImageSource, InlineLine, Install, Iso, Location, Machine, Network,
+    Owner, Provisioner, RebootStep, ShellCode, ShellStep, Source, Ssh, SshSetup, Step, StepCache, Subformat,
     Sysprep, SysprepItem, Template, Text, Variable, Variant,
 };
 pub use report::Report;

@@ -19,7 +19,7 @@ pub use image::{Compat, Compression, Export, ExportFormat, Image, Subformat};
 pub use iso::{EndsWith, Install, Iso};
 pub use machine::{Accelerator, ExtraDisk, Firmware, Machine, Network};
 pub use provisioner::{Provisioner, Step};
-pub use source::{Bootstrap, Checksum, DiskFormat, DiskSource, Location, Source, Variant};
+pub use source::{Bootstrap, Checksum, DiskFormat, DiskSource, ImageSource, Location, Source, Variant};
 pub use step::{
     AnsibleStep, BreakpointStep, Content, DownloadStep, FileStep, InlineLine, Owner, RebootStep, ShellCode,
     ShellStep,

@@ -7,6 +7,7 @@ mod diff;
 mod failures;
 mod formats;
 mod host;
+mod images;
 mod installs;
 mod layers;
 mod roots;

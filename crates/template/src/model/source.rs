@@ -4,8 +4,9 @@ use crate::{
     model::{HostPath, Iso},
     names::words,
 };
-use kiln_types::{ByteSize, Digest, Timestamp};
+use kiln_types::{ByteSize, Digest, ImageId, Timestamp};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Where the base disk comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,6 +16,8 @@ pub enum Source {
     Bootstrap(Bootstrap),
     /// A disk image that exists.
     Disk(DiskSource),
+    /// An image of the catalogue.
+    Image(ImageSource),
     /// An installation from its medium.
     Iso(Iso),
 }
@@ -26,6 +29,7 @@ impl Source {
         match self {
             Self::Bootstrap(_) => "bootstrap",
             Self::Disk(_) => "disk",
+            Self::Image(_) => "image",
             Self::Iso(_) => "iso",
         }
     }
@@ -70,6 +74,23 @@ pub struct DiskSource {
     pub disk_size: Option<ByteSize>,
     /// Whether the last partition and its file system take the space that `disk_size` adds.
     pub grow: bool,
+}
+
+/// An image of the catalogue, as the account that builds sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageSource {
+    /// The image with this id.
+    Id(ImageId),
+    /// The image that a search finds.
+    Search {
+        /// Who owns it, as `kiln image list --owner` takes it.
+        owners: Vec<String>,
+        /// What it has, by the name of the filter: one of the values must fit.
+        filters: BTreeMap<String, Vec<String>>,
+        /// Whether the newest is meant where several are found.
+        most_recent: bool,
+    },
 }
 
 /// Where a disk image is.

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod disk;
 mod fetched;
+mod image;
 mod iso;
 
 use crate::{
@@ -19,6 +20,8 @@ words! {
         Bootstrap = "bootstrap",
         /// An image that exists.
         Disk = "disk",
+        /// An image of the catalogue.
+        Image = "image",
         /// An installation from its medium.
         Iso = "iso",
     }
@@ -34,6 +37,7 @@ pub(crate) fn read(
     for (other, keys, place) in [
         (SourceKind::Bootstrap, &bootstrap::KEYS[..], "sources of type `bootstrap`"),
         (SourceKind::Disk, &disk::KEYS, "sources of type `disk`"),
+        (SourceKind::Image, &image::KEYS, "sources of type `image`"),
         (SourceKind::Iso, &iso::KEYS, "sources of type `iso`"),
     ] {
         if other != kind {
@@ -44,6 +48,7 @@ pub(crate) fn read(
     let source = match kind {
         SourceKind::Bootstrap => bootstrap::read(table, name).map(Source::Bootstrap),
         SourceKind::Disk => disk::read(table).map(Source::Disk),
+        SourceKind::Image => image::read(table).map(Source::Image),
         SourceKind::Iso => iso::read(table, offline).map(Source::Iso),
     };
     known.and(source)

@@ -6,7 +6,8 @@ use toml::{Table, Value};
 const REFERENCE: &str = include_str!("../../REFERENCE.md");
 
 /// Tables whose keys are the template's own, by the key that holds them.
-const FREE: [&str; 6] = ["variables", "locals", "environment", "extra_vars", "http_content", "tags"];
+const FREE: [&str; 7] =
+    ["variables", "locals", "environment", "extra_vars", "http_content", "filters", "tags"];
 
 /// Collects the keys of a table and of those below it.
 fn keys(table: &Table, found: &mut BTreeSet<String>) {
