@@ -1,7 +1,7 @@
 //! The base: a source's disk in the cache, and the snapshot of it in the region.
 //!
 //! ```text
-//! cache/bases/<key>/disk.raw     sparse, read-only
+//! cache/bases/<key>/disk.raw     sparse, read-only; disk-<time>.raw where it was made anew
 //! cache/bases/<key>/grown        there if the last partition was made larger
 //! cache/bases/<key>/base.json    written last: without it the folder is no base
 //! ```
@@ -12,13 +12,13 @@ use crate::{
     events::Events,
     home::{BuildFolder, write_whole},
     key::KeyMaker,
-    source::{self, Origin, Workshop},
+    source::{self, Lookups, Origin, Workshop},
 };
 use kiln_catalog::Image;
 use kiln_qcow2::RawDisk;
 use kiln_store::{BlockContent, BlockMap, NewSnapshot};
 use kiln_template::{Source, Template};
-use kiln_types::{ByteSize, Digest, SnapshotId};
+use kiln_types::{ByteSize, Digest, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{
     io,
@@ -45,6 +45,9 @@ pub(crate) struct Base {
 pub(crate) struct BaseRecord {
     /// The source for people.
     pub(crate) source: String,
+    /// The disk's file.
+    #[serde(default = "first_disk")]
+    pub(crate) disk: String,
     /// The disk's exact size in bytes.
     pub(crate) size: u64,
     /// Whether its last partition was made larger: its file system grows when it is first mounted.
@@ -54,6 +57,11 @@ pub(crate) struct BaseRecord {
     pub(crate) content: Digest,
     /// The snapshot of the disk.
     pub(crate) snapshot: SnapshotId,
+}
+
+/// The disk of a base that was made once.
+fn first_disk() -> String {
+    "disk.raw".to_owned()
 }
 
 impl BaseRecord {
@@ -82,7 +90,7 @@ impl Kiln {
         };
         let record: BaseRecord =
             serde_json::from_slice(&bytes).map_err(|source| Error::Record { path: record_path, source })?;
-        let disk = folder.join("disk.raw");
+        let disk = folder.join(&record.disk);
         let whole = fs_err::metadata(&disk).is_ok_and(|found| found.len() == record.size);
         if !whole || self.region.snapshot(record.snapshot).await.is_err() {
             return Ok(None);
@@ -91,16 +99,23 @@ impl Kiln {
         Ok(Some(Base { disk, record, image: None }))
     }
 
+    /// Looks up what only the network knows.
+    pub(crate) fn lookups(&self, offline: bool) -> Lookups {
+        Lookups::new(&self.home, offline)
+    }
+
     /// Returns the base of a template, making what is not there.
     pub(crate) async fn base(
         &self,
         template: &Template,
         folder: &BuildFolder,
+        refresh: bool,
         events: &Events,
         cancel: &Cancel,
     ) -> Result<Base, Error> {
         let origin = self.origin(template).await?;
-        let base = self.settled_base(&origin, folder, events, cancel).await?;
+        let refresh = refresh && source::is_unpinned(&template.source);
+        let base = self.settled_base(&origin, folder, refresh, events, cancel).await?;
         Ok(Base { image: origin.image, ..base })
     }
 
@@ -108,27 +123,32 @@ impl Kiln {
         &self,
         origin: &Origin<'_>,
         folder: &BuildFolder,
+        refresh: bool,
         events: &Events,
         cancel: &Cancel,
     ) -> Result<Base, Error> {
         let template = origin.template.as_ref();
         let label = source::describe(&template.source);
         let phase = events.begin(Phase::Base { source: label.clone() });
-        let key = source_key(template).await?;
-        if let Some(base) = self.cached_base(key).await? {
+        let key = source_key(template, self.lookups(false)).await?;
+        if let (false, Some(base)) = (refresh, self.cached_base(key).await?) {
             phase.cached(format!("{}", ByteSize::from_bytes(base.record.size)));
             return Ok(base);
         }
         // Two builds of one source: one makes the base, the other waits and finds it.
         let _making = self.lock(&format!("base-{key}"), events).await?;
-        if let Some(base) = self.cached_base(key).await? {
+        if let (false, Some(base)) = (refresh, self.cached_base(key).await?) {
             phase.cached("made by another build");
             return Ok(base);
         }
         let place = self.home.bases().join(key.to_string());
-        let disk = place.join("disk.raw");
+        fs_err::create_dir_all(&place)?;
+        // A disk without a record was whole when its build was killed.
+        let disk = match BaseRecord::read(&place) {
+            None => place.join(first_disk()),
+            Some(_) => place.join(format!("disk-{}.raw", Timestamp::now().compact())),
+        };
         if !disk.exists() {
-            fs_err::create_dir_all(&place)?;
             match (&template.source, &origin.image) {
                 (_, Some(image)) => self.take_volume(image, &disk, folder, events).await?,
                 (Source::Iso(iso), None) => {
@@ -144,7 +164,9 @@ impl Kiln {
             None => self.snapshot_base(label, disk, grown, events).await?,
         };
         let bytes = serde_json::to_vec(&base.record).map_err(Error::Canonical)?;
+        let before = BaseRecord::read(&place).map(|record| record.disk);
         write_whole(&place.join("base.json"), &bytes)?;
+        keep_disks(&place, &[Some(base.record.disk.clone()), before])?;
         Ok(base)
     }
 
@@ -202,8 +224,22 @@ impl Kiln {
     ) -> Result<Base, Error> {
         let map = self.region.block_map(snapshot).await?;
         let (size, content) = (map.size().bytes(), content_digest(&map));
-        Ok(Base { disk, record: BaseRecord { source, size, grown, content, snapshot }, image: None })
+        let name = disk.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let record = BaseRecord { source, disk: name, size, grown, content, snapshot };
+        Ok(Base { disk, record, image: None })
     }
+}
+
+/// Removes what is left of earlier disks. A build may still be about to open the one before.
+fn keep_disks(place: &Path, keep: &[Option<String>]) -> Result<(), Error> {
+    for entry in fs_err::read_dir(place)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("disk") && !keep.contains(&Some(name)) {
+            fs_err::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves a whole disk to where bases lie; nobody writes to it any more.
@@ -214,9 +250,9 @@ pub(crate) fn put_in_place(staged: &Path, disk: &Path) -> Result<(), Error> {
 }
 
 /// Computes what a template's base depends on, on a thread that may wait for the network.
-pub(crate) async fn source_key(template: &Template) -> Result<Digest, Error> {
+pub(crate) async fn source_key(template: &Template, lookups: Lookups) -> Result<Digest, Error> {
     let template = template.clone();
-    tokio::task::spawn_blocking(move || source::key(&template)).await.map_err(Error::Task)?
+    tokio::task::spawn_blocking(move || source::key(&template, &lookups)).await.map_err(Error::Task)?
 }
 
 /// Says what a snapshot added to the region.

@@ -82,7 +82,7 @@ impl Kiln {
         let cancel = Self::cancel();
         let give_up = CancelOnDrop(cancel.clone());
         let folder = self.home.new_build()?;
-        let base = self.base(&loaded.template, &folder, events, &cancel).await?;
+        let base = self.base(&loaded.template, &folder, request.reuse.refresh, events, &cancel).await?;
         let planned = PlannedSteps::over(base.record.content, &loaded.template, &self.home.seal()?)?;
         planned.as_last_build(&loaded.template)?.write(&self.home.last_build(&loaded))?;
         let (planned, from) = match &request.reuse.from_layer {

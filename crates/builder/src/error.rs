@@ -117,6 +117,12 @@ pub enum Error {
         /// The status.
         status: u16,
     },
+    /// Without a network nothing is known of what is behind an address.
+    #[error("{url} was never looked up here")]
+    NotLookedUp {
+        /// The address.
+        url: String,
+    },
     /// A download broke off; what came is kept and the next try goes on from there.
     #[error("the download of {url} broke off")]
     Body {
@@ -396,6 +402,7 @@ impl Error {
         match self {
             Self::NoSuchStep { steps, .. } => Some(format!("one of 1–{}, or a name: {}", steps.len(), steps.join("; "))),
             Self::NoSuchLayer { .. } => Some("kiln cache list".to_owned()),
+            Self::NotLookedUp { .. } => Some("kiln plan TEMPLATE   # with a network, once".to_owned()),
             Self::NoKernel { .. } => Some("kiln doctor --fix".to_owned()),
             Self::Leaked { .. } => Some(
                 "remove it in the step that wrote it; a step reads secrets from its environment or /run/secrets"

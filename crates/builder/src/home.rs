@@ -9,6 +9,7 @@
 //! cache/kernels/<version>/       unpacked fallback kernels for the appliance
 //! cache/last/<template>.json     the inputs of a template's last build, for a plan to say what is different
 //! cache/layers/<key>/            what a step wrote, an overlay a disk; layer.json says over which layers
+//! cache/lookups/<url>            what checksum files last said
 //! cache/mounts/<key>/            a folder of the guest that lasts from build to build
 //! cache/warm/<key>/              the state of a booted appliance, to begin from (kiln-machine's)
 //! cache/index/<region>.images    what is known of a region's images from earlier listings
@@ -78,6 +79,7 @@ impl Home {
             "cache/kernels",
             "cache/last",
             "cache/layers",
+            "cache/lookups",
             "cache/mounts",
             "cache/warm",
             "builds",
@@ -132,6 +134,11 @@ impl Home {
     /// Returns the folder of steps' results.
     pub(crate) fn layers(&self) -> PathBuf {
         self.root.join("cache/layers")
+    }
+
+    /// Returns the folder of what was looked up.
+    pub(crate) fn lookups(&self) -> PathBuf {
+        self.root.join("cache/lookups")
     }
 
     /// Returns the folder of what lasts from build to build.

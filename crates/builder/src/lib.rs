@@ -78,6 +78,6 @@ pub use mask::Mask;
 pub use on_error::{OnError, OpenTerminal, Terminal};
 pub use places::{Place, Places};
 pub use plan::{PlannedStep, PlannedSteps};
-pub use planning::{Action, Plan, PlanItem};
+pub use planning::{Action, Plan, PlanItem, PlanOptions};
 pub use request::{Loaded, TemplateRequest};
 pub use reuse::{Reuse, StepChoice};

@@ -63,16 +63,27 @@ impl fmt::Display for Action {
     }
 }
 
+/// What a plan is to look at.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PlanOptions {
+    /// Whether to use no network: what was last looked up counts.
+    pub offline: bool,
+    /// Whether the build would be told to make a base anew that is not pinned.
+    pub refresh: bool,
+}
+
 impl Kiln {
-    /// Says what a build would do, and starts nothing. A checksum file's URL is fetched to know the base.
+    /// Says what a build would do, and starts nothing. A checksum file's URL is fetched to know the base, unless
+    /// `options.offline`.
     ///
     /// # Errors
     /// When the template is not valid, or a file that it names cannot be read.
-    pub async fn plan(&self, request: &TemplateRequest) -> Result<Plan, Error> {
+    pub async fn plan(&self, request: &TemplateRequest, options: PlanOptions) -> Result<Plan, Error> {
         let loaded = request.load(Timestamp::now())?;
         let origin = self.origin(&loaded.template).await?;
-        let base_key = source_key(&origin.template).await?;
-        let base = self.cached_base(base_key).await?;
+        let base_key = source_key(&origin.template, self.lookups(options.offline)).await?;
+        let refresh = options.refresh && source::is_unpinned(&origin.template.source);
+        let base = if refresh { None } else { self.cached_base(base_key).await? };
         let planned = match &base {
             Some(base) => {
                 Some(PlannedSteps::over(base.record.content, &loaded.template, &self.home.seal()?)?)
@@ -85,7 +96,7 @@ impl Kiln {
         };
         let last = LastBuild::read(&self.home.last_build(&loaded));
         let template = &loaded.template;
-        let mut items = vec![base_item(&origin.template, base_key, base.is_some(), last.as_ref())?];
+        let mut items = vec![base_item(&origin.template, base_key, base.is_some(), last.as_ref(), options)?];
         match (&planned, image) {
             (None, _) => items.extend(all_steps(template, None, Action::Run, "the base above is made anew")),
             (Some(planned), Some(image)) => {
@@ -106,8 +117,12 @@ fn base_item(
     key: Digest,
     cached: bool,
     last: Option<&LastBuild>,
+    options: PlanOptions,
 ) -> Result<PlanItem, Error> {
-    let (action, reason) = match cached {
+    let (action, mut reason) = match cached {
+        _ if options.refresh && source::is_unpinned(&template.source) => {
+            (Action::Run, "--refresh makes it anew".to_owned())
+        }
         true => (Action::Cached, "its disk and snapshot are here".to_owned()),
         false => {
             let source = Inputs::of(&template.source)?;
@@ -115,6 +130,10 @@ fn base_item(
             (Action::Run, changed.unwrap_or_else(|| "no disk of this source is in the cache".to_owned()))
         }
     };
+    if let Some(url) = source::looked_up(&template.source) {
+        let when = if options.offline { "as last looked up" } else { "looked up now" };
+        reason = format!("{reason} ({url}: {when})");
+    }
     let name = format!("base: {}", source::describe(&template.source));
     Ok(PlanItem { name, action, reason, key: Some(key) })
 }

@@ -11,6 +11,8 @@ pub struct Reuse {
     pub no_cache_from: Option<StepChoice>,
     /// The layer to go on from, whatever became of the steps that made it: its key, or the beginning of that.
     pub from_layer: Option<String>,
+    /// Whether a base that is not pinned is made anew.
+    pub refresh: bool,
 }
 
 impl Reuse {

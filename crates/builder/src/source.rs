@@ -5,12 +5,14 @@ mod disk;
 mod fetched;
 mod image;
 mod iso;
+mod lookups;
 
 pub(crate) use image::{Origin, carried, lineage};
 pub(crate) use iso::obtain as obtain_iso;
+pub(crate) use lookups::Lookups;
 
 use crate::{Error, Events, cancel::Cancel, home::Home};
-use kiln_template::{Source, Template};
+use kiln_template::{Checksum, DiskSource, Iso, Source, Template};
 use kiln_types::Digest;
 use std::path::Path;
 
@@ -35,13 +37,27 @@ pub(crate) fn describe(source: &Source) -> String {
 }
 
 /// Computes what the base disk of a source depends on. A checksum file is fetched to know it.
-pub(crate) fn key(template: &Template) -> Result<Digest, Error> {
+pub(crate) fn key(template: &Template, lookups: &Lookups) -> Result<Digest, Error> {
     match &template.source {
         Source::Bootstrap(bootstrap) => bootstrap::key(bootstrap, template.machine.architecture),
-        Source::Disk(disk) => disk::key(disk),
+        Source::Disk(disk) => disk::key(disk, lookups),
         Source::Image(image) => image::key(image),
-        Source::Iso(iso) => iso::key(iso, &template.machine),
+        Source::Iso(iso) => iso::key(iso, &template.machine, lookups),
     }
+}
+
+/// Returns the URL that has to be looked up to know what a source is, if there is one.
+pub(crate) fn looked_up(source: &Source) -> Option<&str> {
+    match source {
+        Source::Disk(DiskSource { checksum: Checksum::Url(url), .. })
+        | Source::Iso(Iso { checksum: Checksum::Url(url), .. }) => Some(url),
+        _ => None,
+    }
+}
+
+/// Says whether the same source gives another disk at another time.
+pub(crate) fn is_unpinned(source: &Source) -> bool {
+    matches!(source, Source::Bootstrap(bootstrap) if bootstrap.snapshot.is_none())
 }
 
 /// Makes the base disk at `out`, and says whether its last partition was made larger. An installation needs a machine,

@@ -116,6 +116,9 @@ pub(crate) struct Build {
     /// Run this step, by number or name, and those after it, although their results are in the cache
     #[arg(long, value_name = "STEP")]
     pub(crate) no_cache_from: Option<StepChoice>,
+    /// Make a bootstrapped base anew, of today's packages, unless the template pins it to a snapshot of the mirror
+    #[arg(long)]
+    pub(crate) refresh: bool,
     /// Go on from this layer, whatever became of the steps that made it (`kiln cache list`, `kiln plan --json`)
     #[arg(long, value_name = "LAYER")]
     pub(crate) from_layer: Option<String>,
@@ -142,6 +145,12 @@ pub(crate) enum OnError {
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) templates: Templates,
+    /// Use no network: checksum files behind URLs are taken as they were last looked up
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Plan a build with --refresh
+    #[arg(long)]
+    pub(crate) refresh: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,7 +8,10 @@ use crate::{
     Error,
     key::KeyMaker,
     plan::canonical,
-    source::fetched::{expected, obtain, place},
+    source::{
+        Lookups,
+        fetched::{expected, obtain, place},
+    },
 };
 use kiln_template::{DiskFormat, DiskSource};
 use kiln_types::{ByteSize, Digest};
@@ -19,9 +22,9 @@ pub(super) fn describe(source: &DiskSource) -> String {
 }
 
 /// The content decides, not the place: the same image from another mirror is the same base.
-pub(super) fn key(source: &DiskSource) -> Result<Digest, Error> {
+pub(super) fn key(source: &DiskSource, lookups: &Lookups) -> Result<Digest, Error> {
     let mut maker = KeyMaker::new("disk");
-    maker.part("checksum", expected(&source.location, &source.checksum)?.hex().as_bytes());
+    maker.part("checksum", expected(&source.location, &source.checksum, lookups)?.hex().as_bytes());
     maker.part("format", &canonical(&source.format)?);
     maker.part("size", &canonical(&(source.disk_size, source.grow))?);
     Ok(maker.finish())

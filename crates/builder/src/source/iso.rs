@@ -1,7 +1,7 @@
 //! `source.type = "iso"`: the medium of an installation, and what the installed disk depends on.
 
 use super::{
-    Workshop,
+    Lookups, Workshop,
     fetched::{self, expected, place},
 };
 use crate::{Error, key::KeyMaker, plan::canonical};
@@ -14,9 +14,9 @@ pub(super) fn describe(source: &Iso) -> String {
 }
 
 /// The medium, what is typed and served, and the hardware that an installer looks at.
-pub(super) fn key(source: &Iso, machine: &Machine) -> Result<Digest, Error> {
+pub(super) fn key(source: &Iso, machine: &Machine, lookups: &Lookups) -> Result<Digest, Error> {
     let mut maker = KeyMaker::new("iso");
-    maker.part("checksum", expected(&source.location, &source.checksum)?.hex().as_bytes());
+    maker.part("checksum", expected(&source.location, &source.checksum, lookups)?.hex().as_bytes());
     maker.part("boot command", &canonical(&(source.boot_wait, &source.boot_command))?);
     maker.part("content", &canonical(&source.http_content)?);
     maker.part("labels", &canonical(&(&source.cd_label, &source.floppy_label))?);

@@ -63,6 +63,7 @@ pub(crate) async fn run(global: &Global, args: &Build) -> Result<String, Failure
             reuse: Reuse {
                 no_cache_from: args.no_cache_from.clone().or(args.no_cache.then_some(StepChoice::Number(1))),
                 from_layer: args.from_layer.clone(),
+                refresh: args.refresh,
             },
             cold: args.cold,
             on_error: match args.on_error {

@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     table::table,
 };
-use kiln_builder::{Plan, PlanItem};
+use kiln_builder::{Plan, PlanItem, PlanOptions};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -20,9 +20,10 @@ struct Document<'a> {
 pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure> {
     let requests = requests(&args.templates)?;
     let kiln = open(global).await?;
+    let options = PlanOptions { offline: args.offline, refresh: args.refresh };
     let mut plans = Vec::new();
     for (request, _) in &requests {
-        plans.push(kiln.plan(request).await?);
+        plans.push(kiln.plan(request, options).await?);
     }
     match (plans.as_slice(), args.json) {
         ([plan], true) => json(plan),
