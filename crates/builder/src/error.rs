@@ -1,8 +1,8 @@
 //! What can go wrong with a build. The chain of causes is printed once, by the command line.
 
-use crate::reuse::StepChoice;
+use crate::{regions::RegionsError, reuse::StepChoice};
 use kiln_machine::provisioner::StepError;
-use kiln_types::{ByteSize, Digest, ImageId, ImageName, ParseError};
+use kiln_types::{ByteSize, Digest, ImageId, ImageName, ParseError, RegionName};
 use std::{io, path::PathBuf};
 
 /// How callers react to an error.
@@ -175,6 +175,21 @@ pub enum Error {
         /// The names of the steps, in order.
         steps: Vec<String>,
     },
+    /// The configuration names no region so.
+    #[error("there is no region {name} in the configuration")]
+    NoSuchRegion {
+        /// The name.
+        name: RegionName,
+    },
+    /// A region is called so already.
+    #[error("a region is called {name} already")]
+    RegionNamed {
+        /// The name.
+        name: RegionName,
+    },
+    /// The configuration's regions cannot be read.
+    #[error(transparent)]
+    Regions(#[from] RegionsError),
     /// No layer, or more than one, is called so.
     #[error("{count} layers have a key that begins with {layer}")]
     NoSuchLayer {
@@ -382,6 +397,9 @@ impl Error {
             | Self::NoCombination { .. }
             | Self::NoTemplate { .. }
             | Self::Unreadable { .. }
+            | Self::NoSuchRegion { .. }
+            | Self::RegionNamed { .. }
+            | Self::Regions(_)
             | Self::Word(_) => ErrorKind::Usage,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::NoKernel { .. } | Self::NewerHome { .. } => ErrorKind::Host,
@@ -403,6 +421,8 @@ impl Error {
             Self::NoSuchStep { steps, .. } => Some(format!("one of 1–{}, or a name: {}", steps.len(), steps.join("; "))),
             Self::NoSuchLayer { .. } => Some("kiln cache list".to_owned()),
             Self::NotLookedUp { .. } => Some("kiln plan TEMPLATE   # with a network, once".to_owned()),
+            Self::NoSuchRegion { .. } => Some("kiln region list".to_owned()),
+            Self::RegionNamed { name } => Some(format!("kiln region remove {name}")),
             Self::NoKernel { .. } => Some("kiln doctor --fix".to_owned()),
             Self::Leaked { .. } => Some(
                 "remove it in the step that wrote it; a step reads secrets from its environment or /run/secrets"

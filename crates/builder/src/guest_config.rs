@@ -11,7 +11,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -108,6 +108,9 @@ impl fmt::Debug for GuestConfig {
 struct File {
     #[serde(default)]
     guest: Guest,
+    /// Another module's.
+    #[serde(default, rename = "region")]
+    _region: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]

@@ -12,7 +12,7 @@
 //! cache/lookups/<url>            what checksum files last said
 //! cache/mounts/<key>/            a folder of the guest that lasts from build to build
 //! cache/warm/<key>/              the state of a booted appliance, to begin from (kiln-machine's)
-//! cache/index/<region>.images    what is known of a region's images from earlier listings
+//! cache/index/<region>-<place>.images  what is known of a region's images from earlier listings
 //! cache/kvm-probe.json           whether KVM works, as of this boot of the host
 //! builds/<name>/                 a running build: overlay, console log, kernel, initramfs; held by a lock
 //! kept/<name>/                   the same of a build that failed and was to be kept
@@ -190,8 +190,10 @@ impl Home {
     }
 
     /// Returns the file where what is known of a region's images is kept.
-    pub(crate) fn image_index(&self, region: &RegionName) -> PathBuf {
-        self.root.join("cache/index").join(format!("{region}.images"))
+    pub(crate) fn image_index(&self, region: &RegionName, location: &str) -> PathBuf {
+        let mut place = KeyMaker::new("region");
+        place.part("location", location.as_bytes());
+        self.root.join("cache/index").join(format!("{region}-{}.images", place.finish().short()))
     }
 
     /// Returns the file of the lock of this name.

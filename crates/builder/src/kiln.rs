@@ -1,6 +1,6 @@
 //! An open installation: its home, its region, its catalogue, and the programs that it drives.
 
-use crate::{Error, Events, Home, cancel::Cancel, lock::Lock};
+use crate::{Error, Events, Home, Regions, cancel::Cancel, lock::Lock};
 use kiln_catalog::{Catalog, Image, Viewer};
 use kiln_machine::Supervisor;
 use kiln_store::{Location, NewSnapshot, Region, Snapshot};
@@ -28,8 +28,25 @@ impl Kiln {
         let home = Home::open(home)?;
         let location = Location::Folder(home.local_region());
         let region = Region::open_or_create(&location, &RegionName::local(), AccountId::LOCAL).await?;
-        let catalog = Catalog::new(region.clone()).with_index(home.image_index(region.name()));
+        let catalog = Catalog::new(region.clone()).with_index(home.image_index(region.name(), ""));
         Ok(Self { home, region, catalog, programs, supervisor })
+    }
+
+    /// Works in another region than the home's own.
+    ///
+    /// # Errors
+    /// When the configuration names none so, or it cannot be opened.
+    pub async fn in_region(self, name: &RegionName, regions: &Regions) -> Result<Self, Error> {
+        if *name == RegionName::local() {
+            return Ok(self);
+        }
+        let location = regions.location(name)?;
+        let region = Region::open(&location).await?;
+        // A name may come to mean another place.
+        let index = self.home.image_index(name, &location.to_string());
+        let viewer = self.catalog.viewer().clone();
+        let catalog = Catalog::new(region.clone()).with_index(index).acting_as(viewer);
+        Ok(Self { region, catalog, ..self })
     }
 
     /// Acts as another account: sees what that one may see, and owns what that one makes.

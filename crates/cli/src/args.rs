@@ -12,7 +12,7 @@ pub(crate) use image::{
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use kiln_builder::StepChoice;
-use kiln_types::{AccountId, ByteSize, SnapshotId, TimeSpan};
+use kiln_types::{AccountId, ByteSize, RegionName, SnapshotId, TimeSpan};
 use std::{num::NonZero, path::PathBuf};
 
 /// Builds golden VM images from templates, and keeps them as Amazon EC2 keeps AMIs: snapshots, image records and
@@ -36,12 +36,15 @@ pub(crate) struct Global {
     /// Where images, snapshots and caches live [default: ~/.local/share/kiln]
     #[arg(long, global = true, env = "KILN_HOME", value_name = "DIR", hide_env_values = true)]
     pub(crate) home: Option<PathBuf>,
-    /// What belongs to this host: proxies and certificate authorities for guests [default: ~/.config/kiln/config.toml]
+    /// What belongs to this host: regions, and proxies and certificate authorities for guests [default: ~/.config/kiln/config.toml]
     #[arg(long, global = true, env = "KILN_CONFIG", value_name = "FILE", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
     /// Act as this account: see what it may see, own what it makes [default: the owner of the region]
     #[arg(long, global = true, env = "KILN_ACCOUNT", value_name = "ID", hide_env_values = true)]
     pub(crate) account: Option<AccountId>,
+    /// Work in this region of the configuration, with its snapshots and images [default: local]
+    #[arg(long, global = true, env = "KILN_REGION", value_name = "NAME", hide_env_values = true)]
+    pub(crate) region: Option<RegionName>,
     /// Print only errors and results
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -61,6 +64,9 @@ pub(crate) enum Command {
     /// List and show snapshots
     #[command(subcommand)]
     Snapshot(Snapshot),
+    /// List, add and remove regions: places that hold snapshots and images, which teams may share
+    #[command(subcommand)]
+    Region(Region),
     /// Write an image's or a snapshot's disk to a file
     Export(Export),
     /// List, prune and verify what builds keep to begin from
@@ -222,6 +228,34 @@ pub(crate) struct SnapshotShow {
     /// Print JSON, in the shape of EC2's API
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Region {
+    /// List this host's regions
+    List(List),
+    /// Name a region in the configuration; one that is not there yet is made
+    Add(RegionAdd),
+    /// Take a region out of the configuration; what it holds stays
+    Remove(RegionRemove),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RegionAdd {
+    /// What this host calls the region
+    #[arg(value_name = "NAME")]
+    pub(crate) name: RegionName,
+    /// s3://bucket/prefix, reached as the AWS_ variables say (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, …), or
+    /// a folder
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RegionRemove {
+    /// The region's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: RegionName,
 }
 
 #[derive(Debug, ClapArgs)]

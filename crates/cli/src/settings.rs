@@ -2,10 +2,12 @@
 #![expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 
 use crate::{exit, failure::Failure};
-use kiln_builder::GuestConfig;
+use kiln_builder::{GuestConfig, Regions};
 use std::{
     collections::BTreeMap,
-    env, io,
+    env,
+    error::Error,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -25,27 +27,85 @@ pub(crate) fn home(given: Option<&Path>) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Reads what the host gives to guests: from `--config` or `KILN_CONFIG`, which must exist, else from
-/// `$XDG_CONFIG_HOME/kiln/config.toml` or `~/.config/kiln/config.toml`, which need not.
-pub(crate) fn guest_config(given: Option<&Path>) -> Result<GuestConfig, Failure> {
-    let folder = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let usual = || {
-        let config = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
-        config.map(|config| config.join("kiln/config.toml"))
-    };
-    let Some(path) = given.map(Path::to_owned).or_else(usual) else { return Ok(GuestConfig::default()) };
-    let text = match fs_err::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if given.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            return Ok(GuestConfig::default());
-        }
-        Err(error) => return Err(Failure::from_error(&error, None, exit::USAGE)),
-    };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    GuestConfig::parse(&text, folder).map_err(|error| {
-        let failure = Failure::from_error(&error, error.hint(), exit::USAGE);
-        failure.about(&path.display().to_string())
-    })
+/// The host's configuration: `--config` or `KILN_CONFIG`, which must exist, else `$XDG_CONFIG_HOME/kiln/config.toml` or
+/// `~/.config/kiln/config.toml`, which need not.
+pub(crate) struct Config {
+    path: Option<PathBuf>,
+    /// What it says; nothing where there is none.
+    pub(crate) text: String,
+}
+
+impl Config {
+    /// Reads the configuration.
+    pub(crate) fn read(given: Option<&Path>) -> Result<Self, Failure> {
+        let folder = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let usual = || {
+            let config =
+                folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
+            config.map(|config| config.join("kiln/config.toml"))
+        };
+        let path = given.map(Path::to_owned).or_else(usual);
+        let text = match path.as_ref().map(fs_err::read_to_string) {
+            Some(Ok(text)) => text,
+            Some(Err(error)) if given.is_some() || error.kind() != io::ErrorKind::NotFound => {
+                return Err(Failure::from_error(&error, None, exit::USAGE));
+            }
+            Some(Err(_)) | None => String::new(),
+        };
+        Ok(Self { path, text })
+    }
+
+    /// Returns what the host gives to guests.
+    pub(crate) fn guest(&self) -> Result<GuestConfig, Failure> {
+        let folder = self.path.as_deref().and_then(Path::parent);
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        GuestConfig::parse(&self.text, folder).map_err(|error| self.wrong(&error, error.hint()))
+    }
+
+    /// Returns the regions; those on S3 are reached as the `AWS_` variables say.
+    pub(crate) fn regions(&self) -> Result<Regions, Failure> {
+        let settings = environment().into_iter().collect();
+        Regions::parse(&self.text, settings).map_err(|error| self.wrong(&error, None))
+    }
+
+    /// Replaces the configuration as a whole.
+    pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
+        let path = self.path.as_deref().ok_or_else(|| {
+            Failure::usage("no place for a configuration: neither HOME nor XDG_CONFIG_HOME is set")
+                .with_hint("kiln --config FILE …")
+        })?;
+        write_whole(path, text).map_err(|error| Failure::from_error(&error, None, exit::FAILED))
+    }
+
+    fn wrong(&self, error: &(dyn Error + 'static), hint: Option<String>) -> Failure {
+        let path = self.path.as_deref().unwrap_or(Path::new("the configuration"));
+        Failure::from_error(error, hint, exit::USAGE).about(&path.display().to_string())
+    }
+}
+
+/// Writes a file beside its target and renames it into place, under the mode that it had.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    // A link stays one.
+    let path = fs_err::canonicalize(path).unwrap_or_else(|_none| path.to_owned());
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    fs_err::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    if let Ok(metadata) = fs_err::metadata(&path) {
+        file.as_file().set_permissions(metadata.permissions())?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
+    Ok(())
+}
+
+/// Makes a folder's path absolute: a configuration is read from anywhere.
+pub(crate) fn absolute_url(url: &str) -> Result<String, Failure> {
+    if url.is_empty() || url.contains("://") {
+        return Ok(url.to_owned());
+    }
+    let path = std::path::absolute(url).map_err(|error| Failure::from_error(&error, None, exit::FAILED))?;
+    path.into_os_string().into_string().map_err(|_other| Failure::usage("a folder whose path is not UTF-8"))
 }
 
 /// Returns the folders where programs are looked for.

@@ -29,6 +29,7 @@ fn help() -> Result<()> {
         &["snapshot", "--help"],
         &["snapshot", "list", "--help"],
         &["snapshot", "show", "--help"],
+        &["region", "add", "--help"],
         &["export", "--help"],
         &["bundle", "--help"],
         &["bundle", "create", "--help"],

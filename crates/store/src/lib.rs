@@ -22,6 +22,8 @@ mod objects;
 mod pack;
 mod read;
 mod region;
+#[cfg(test)]
+mod s3_tests;
 mod snapshot;
 #[cfg(test)]
 mod testing;

@@ -41,14 +41,23 @@ impl Region {
     }
 
     /// Writes an object unless there is one of this name.
+    ///
+    /// Where an answer is lost the object may be there or not, and `object_store` sends some such requests again, which
+    /// are then told that the object is there. So the bytes say whose it is: every object of a region that is made this
+    /// way has an id of its writer in it, or means the same whoever wrote it.
     pub(crate) async fn create_object(&self, path: &str, bytes: Bytes) -> Result<Put, Error> {
-        let put = self.inner.store.put_opts(&Path::from(path), bytes.into(), PutMode::Create.into()).await;
-        match put {
-            Ok(_) => Ok(Put::Done),
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                Ok(Put::Taken)
-            }
-            Err(source) => Err(object_error("write", path, source)),
+        use object_store::Error::{AlreadyExists, Generic, Precondition};
+        let location = Path::from(path);
+        let put = self.inner.store.put_opts(&location, bytes.clone().into(), PutMode::Create.into()).await;
+        let source = match put {
+            Ok(_) => return Ok(Put::Done),
+            Err(source @ (AlreadyExists { .. } | Precondition { .. } | Generic { .. })) => source,
+            Err(source) => return Err(object_error("write", path, source)),
+        };
+        match self.read_object(path).await {
+            Ok(Some(found)) if found == bytes => Ok(Put::Done),
+            Ok(Some(_)) => Ok(Put::Taken),
+            Ok(None) | Err(_) => Err(object_error("write", path, source)),
         }
     }
 

@@ -53,13 +53,14 @@ impl Region {
     /// # Errors
     /// [`Error::RegionExists`] when there is one already.
     pub async fn create(location: &Location, name: &RegionName, owner: AccountId) -> Result<Self, Error> {
-        match Self::write_new(&store_at(location)?, name, owner).await? {
-            Put::Done => Self::open(location).await,
-            Put::Taken => {
-                let owner = Self::open(location).await?.owner();
-                Err(Error::RegionExists { location: location.to_string(), owner })
-            }
+        let store = store_at(location)?;
+        // One of the same name and owner is the same, byte for byte, and a put of it would succeed.
+        let there = Self::existing(Arc::clone(&store)).await?;
+        if there.is_none() && Self::write_new(&store, name, owner).await? == Put::Done {
+            return Self::open(location).await;
         }
+        let owner = Self::open(location).await?.owner();
+        Err(Error::RegionExists { location: location.to_string(), owner })
     }
 
     /// Opens the region at a location, or makes it where there is none.

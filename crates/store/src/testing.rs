@@ -1,5 +1,7 @@
 //! Regions, volumes and blocks for the tests of this crate.
 
+pub(crate) mod s3;
+
 use crate::{NewSnapshot, Region, frame::BLOCK};
 use kiln_qcow2::{BlockSource, Error, KnownContent};
 use kiln_types::{AccountId, BLOCK_SIZE, BlockIndex, RegionName, SnapshotId};

@@ -26,9 +26,9 @@ pub struct Versions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Put {
-    /// It was, and is durable.
+    /// It was, and is durable; or it was there already, byte for byte.
     Done,
-    /// Another writer made an object of this name first; nothing was written.
+    /// Another writer made another object of this name first; nothing was written.
     Taken,
 }
 

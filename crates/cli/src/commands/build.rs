@@ -54,7 +54,7 @@ pub(crate) async fn run(global: &Global, args: &Build) -> Result<String, Failure
         return Err(Failure::usage("a shell can be opened in one build at a time")
             .with_hint("kiln build --on-error keep …"));
     }
-    let guest = settings::guest_config(global.config.as_deref())?;
+    let guest = settings::Config::read(global.config.as_deref())?.guest()?;
     let requests = requests.into_iter().map(|(template, loaded)| {
         let request = BuildRequest {
             template,

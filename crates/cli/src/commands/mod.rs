@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod image;
 pub(crate) mod plan;
+pub(crate) mod region;
 pub(crate) mod snapshot;
 pub(crate) mod supervise;
 pub(crate) mod validate;
@@ -34,6 +35,7 @@ pub(crate) fn run(args: Args) -> Result<String, Failure> {
         Command::Build(args) => block_on(build::run(&global, &args)),
         Command::Plan(args) => block_on(plan::run(&global, &args)),
         Command::Image(args) => block_on(image::run(&global, &args)),
+        Command::Region(args) => block_on(region::run(&global, &args)),
         Command::Snapshot(args) => block_on(snapshot::run(&global, &args)),
         Command::Export(args) => block_on(export::run(&global, &args)),
         Command::Cache(args) => block_on(cache::run(&global, &args)),
@@ -81,7 +83,11 @@ async fn interrupted() -> Failure {
 async fn open(global: &Global) -> Result<Kiln, Failure> {
     let home = settings::home(global.home.as_deref())?;
     let program = std::env::current_exe().map_err(|error| Failure::from_error(&error, None, exit::FAILED))?;
-    let kiln = Kiln::open(&home, settings::program_path(), supervise::command(program)).await?;
+    let mut kiln = Kiln::open(&home, settings::program_path(), supervise::command(program)).await?;
+    if let Some(region) = &global.region {
+        let regions = settings::Config::read(global.config.as_deref())?.regions()?;
+        kiln = kiln.in_region(region, &regions).await?;
+    }
     Ok(match global.account {
         Some(account) => kiln.acting_as(account),
         None => kiln,
