@@ -1,15 +1,16 @@
 //! Instance-store bundles of disks: a region's images and snapshots, or disk files behind the gate.
 
-use crate::{Error, Events, Kiln, Phase, diff::volume};
-use kiln_bundle::{Image, Manifest, RawImage, Settings, Slice};
-use kiln_disk::{Disk, ReadAt};
-use kiln_types::{BLOCK_SIZE, ByteSize, ImageId, SnapshotId};
-use std::{
-    io,
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
+use crate::{
+    Error, Events, Kiln, Phase,
+    cancel::{Cancel, CancelOnDrop},
+    diff::volume,
 };
+use kiln_bundle::{Image, Manifest, Place, RawImage, Settings, Slice, Watch};
+use kiln_disk::{Disk, ReadAt};
+use kiln_store::{Location, S3Settings, open_location};
+use kiln_types::{BLOCK_SIZE, ByteSize, ImageId, SnapshotId};
+use std::{io, ops::Range, path::Path, sync::Arc};
+use tokio::runtime::Handle;
 
 /// Which bytes of a disk a bundle holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,21 +34,17 @@ pub struct BundleRequest {
     pub of: BundleOf,
     /// Names, keys and the rest.
     pub settings: Settings,
-    /// The folder that gets the parts and the manifest.
-    pub folder: PathBuf,
+    /// What gets the parts and the manifest.
+    pub place: Place,
 }
 
 impl Kiln {
-    /// Makes a bundle in a folder; returns its manifest and where that lies.
+    /// Makes a bundle; returns its manifest and how that is called in its place.
     ///
     /// # Errors
     /// When there is no such disk, what was asked for does not fit, or a file cannot be read or written; nothing is left
     /// then.
-    pub async fn bundle(
-        &self,
-        request: BundleRequest,
-        events: &Events,
-    ) -> Result<(Manifest, PathBuf), Error> {
+    pub async fn bundle(&self, request: BundleRequest, events: &Events) -> Result<(Manifest, String), Error> {
         let source = &request.source;
         let scratch = self.home.new_build()?;
         let id = source.parse::<ImageId>().is_ok() || source.parse::<SnapshotId>().is_ok();
@@ -59,18 +56,62 @@ impl Kiln {
             Source::Volume(volume::Volume::new(map, &volume::Blocks::new(self.region.clone())))
         };
         let phase = events.begin(Phase::Bundle { prefix: request.settings.prefix.clone() });
-        let tell = events.clone();
-        let work = move || {
+        let work = move |watch: &Watch| {
             let range = request.of.range(&disk, &request.source)?;
             let image = Slice { disk, range };
-            fs_err::create_dir_all(&request.folder)?;
-            let mut progress = |done, total| tell.progress(done, total);
-            Ok::<_, Error>(kiln_bundle::create(&image, &request.settings, &request.folder, &mut progress)?)
+            Ok(kiln_bundle::create(&image, &request.settings, &request.place, watch)?)
         };
-        let (manifest, path) = tokio::task::spawn_blocking(work).await.map_err(Error::Task)??;
+        let (manifest, name) = watched(events, work).await?;
         phase.done(ByteSize::from_bytes(manifest.bundled_size).approximate());
-        Ok((manifest, path))
+        Ok((manifest, name))
     }
+}
+
+/// Works on a bundle on a thread that may wait, and gives up when nobody waits for it any more.
+///
+/// # Errors
+/// When the work fails.
+pub async fn watched<T: Send + 'static>(
+    events: &Events,
+    work: impl FnOnce(&Watch) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (cancel, tell) = (Cancel::default(), events.clone());
+    let _give_up = CancelOnDrop(cancel.clone());
+    let watch = Watch::new(cancel.flag(), move |done, all| tell.progress(done, all));
+    tokio::task::spawn_blocking(move || work(&watch)).await.map_err(Error::Task)?
+}
+
+/// Opens a place for bundles: a folder, which is made where there is none, or `s3://bucket/prefix`.
+///
+/// # Errors
+/// When there can be no such place.
+pub fn bundle_place(text: &str, settings: &S3Settings) -> Result<Place, Error> {
+    let location = Location::parse(text, settings)?;
+    if let Location::Folder(path) = &location {
+        fs_err::create_dir_all(path)?;
+    }
+    place(&location)
+}
+
+/// Finds a manifest: the place of its bundle, and how it is called there.
+///
+/// # Errors
+/// When there can be no such place.
+pub fn bundle_manifest(text: &str, settings: &S3Settings) -> Result<(Place, String), Error> {
+    let (folder, name) = match text.rsplit_once('/') {
+        Some(("", name)) => ("/", name),
+        Some((folder, name)) => (folder, name),
+        None => (".", text),
+    };
+    Ok((place(&Location::parse(folder, settings)?)?, name.to_owned()))
+}
+
+fn place(location: &Location) -> Result<Place, Error> {
+    if let Location::Folder(path) = location {
+        return Ok(Place::folder(path));
+    }
+    let (store, prefix) = open_location(location)?;
+    Ok(Place::objects(store, prefix, Handle::current()))
 }
 
 impl BundleOf {

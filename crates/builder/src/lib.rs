@@ -57,7 +57,7 @@ mod volumes;
 
 pub use begun::Reached;
 pub use build::{BuildRequest, Built, Exported};
-pub use bundles::{BundleOf, BundleRequest};
+pub use bundles::{BundleOf, BundleRequest, bundle_manifest, bundle_place, watched};
 pub use cache::{CacheEntry, CacheKind, Prune};
 pub use diff::{BlockDiff, FileChange, FileState, ImageDiff, PackageChange};
 pub use doctor::{Check, CheckState};

@@ -1,17 +1,13 @@
 //! A bundle from a disk, in one pass.
 
 use crate::{
-    Certificate, Error, Image, ImageType, MachineConfiguration, Manifest, PrivateKey, Sealed, archive,
-    deflate, hex,
-    manifest::read::check_name,
+    Certificate, Error, Image, ImageType, MachineConfiguration, Manifest, Place, PrivateKey, Sealed, Watch,
+    archive, deflate, hex,
+    manifest::{MAX_MANIFEST, read::check_name},
     seal::{self, BLOCK, MAX_PART_SIZE, Sealer},
 };
 use kiln_types::AccountId;
 use sha1::{Digest, Sha1};
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
 
 /// The key and the initialisation vector of one bundle.
 #[derive(Clone)]
@@ -85,7 +81,7 @@ impl Settings {
     }
 }
 
-/// Bundles a disk into a folder; returns the manifest and its path. `progress` gets bytes of data that are read, and all.
+/// Bundles a disk; returns the manifest and its name.
 ///
 /// # Errors
 /// When something given does not fit, a bundle of that name is there, or a file cannot be read or written; nothing is left
@@ -93,19 +89,19 @@ impl Settings {
 pub fn create(
     image: &dyn Image,
     settings: &Settings,
-    folder: &Path,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<(Manifest, PathBuf), Error> {
+    place: &Place,
+    watch: &Watch,
+) -> Result<(Manifest, String), Error> {
     settings.check()?;
-    let path = folder.join(format!("{}.manifest.xml", settings.prefix));
-    if path.exists() {
-        return Err(Error::Exists(path));
+    let name = format!("{}.manifest.xml", settings.prefix);
+    if place.get(&name, MAX_MANIFEST)?.is_some() {
+        return Err(Error::Exists(place.shown(&name)));
     }
     let layout = archive::layout(&settings.prefix, image.size(), &image.stretches()?, settings.dense);
     let Secret { key, iv } = &settings.secret;
-    let sealer = Sealer::new(folder, &settings.prefix, settings.part_size, key, iv);
+    let sealer = Sealer::new(place, &settings.prefix, settings.part_size, key, iv);
     let (digest, sealed) =
-        deflate::run(settings.level, sealer, |chunks| feed(image, &layout, chunks, progress))?;
+        deflate::run(settings.level, sealer, |chunks| feed(image, &layout, chunks, watch))?;
     let wrap = |secret: &[u8; 16]| {
         let ec2 = hex::encode(&settings.ec2_certificate.wrap(secret)?);
         Ok::<_, Error>(Sealed { ec2, user: hex::encode(&settings.certificate.wrap(secret)?) })
@@ -126,13 +122,13 @@ pub fn create(
             iv: wrap(iv)?,
             parts: sealed.parts.clone(),
         };
-        write_whole(&path, manifest.write(&settings.key)?.as_bytes(), false)?;
+        place.put(&name, manifest.write(&settings.key)?.as_bytes())?;
         Ok::<_, Error>(manifest)
     })();
     if written.is_err() {
-        seal::remove(folder, &sealed.parts);
+        seal::remove(place, &sealed.parts);
     }
-    Ok((written?, path))
+    Ok((written?, name))
 }
 
 /// Sends the archive down the pipeline; returns its SHA-1.
@@ -140,7 +136,7 @@ fn feed(
     image: &dyn Image,
     layout: &archive::Layout,
     chunks: &mut deflate::Chunks,
-    progress: &mut dyn FnMut(u64, u64),
+    watch: &Watch,
 ) -> Result<String, Error> {
     let mut sha1 = Sha1::new();
     let mut length = 0;
@@ -163,7 +159,7 @@ fn feed(
                 Ok(())
             })?;
             done += now;
-            progress(done, total);
+            watch.at(done, total)?;
         }
         let record = usize::try_from(at.next_multiple_of(archive::RECORD) - at).unwrap_or(0);
         put(chunks, &mut sha1, &vec![0; record])?;
@@ -174,16 +170,4 @@ fn feed(
     sha1.update(&end);
     chunks.write(&end)?;
     Ok(hex::encode(&sha1.finalize()))
-}
-
-/// Publishes a file whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> Result<(), Error> {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let permissions = std::fs::Permissions::from_mode(0o666);
-    let mut staged = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
-    staged.write_all(bytes)?;
-    staged.as_file().sync_all()?;
-    let persisted = if replace { staged.persist(path) } else { staged.persist_noclobber(path) };
-    persisted.map(drop).map_err(|failed| Error::Io(failed.error))
 }

@@ -41,8 +41,21 @@ pub enum Error {
     #[error("{0}")]
     Invalid(String),
     /// A bundle of the same name is there already.
-    #[error("`{}` exists", .0.display())]
-    Exists(PathBuf),
+    #[error("`{0}` exists")]
+    Exists(String),
+    /// There is no manifest where one was looked for.
+    #[error("`{0}` is not there")]
+    NoManifest(String),
+    /// An object store refuses, after it was asked again and again.
+    #[error("cannot {operation} `{path}`")]
+    Object {
+        /// What was to be done.
+        operation: &'static str,
+        /// The object.
+        path: String,
+        /// What the store says.
+        source: Box<object_store::Error>,
+    },
     /// A manifest is not one that can be trusted with anything.
     #[error("manifest: {0}")]
     Manifest(String),
@@ -60,6 +73,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Whoever waited for it gave up.
+    #[error("interrupted")]
+    Stopped,
     /// A stage of the pipeline ended without saying why.
     #[error("a thread of the bundle's pipeline ended early")]
     Worker,

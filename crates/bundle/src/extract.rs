@@ -1,7 +1,7 @@
 //! A disk from a bundle, with everything checked that the format can say.
 
 use crate::{
-    Certificate, Error, Manifest, PrivateKey, SignedManifest, hex,
+    Certificate, Error, Manifest, Place, PrivateKey, SignedManifest, Watch, hex,
     member::{Archive, Put},
     unseal,
 };
@@ -31,10 +31,12 @@ pub struct Extracted {
 /// # Errors
 /// When anything of the bundle is not as its manifest says, the key does not open it, or a file cannot be read or written.
 pub fn extract(
-    manifest: &Path,
+    place: &Place,
+    manifest: &str,
     key: &PrivateKey,
     certificate: Option<&Certificate>,
     output: &Path,
+    watch: &Watch,
 ) -> Result<Extracted, Error> {
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let permissions = std::fs::Permissions::from_mode(0o666);
@@ -42,7 +44,7 @@ pub fn extract(
         tempfile::Builder::new().prefix(".kiln-staged-").permissions(permissions).tempfile_in(folder)?;
     let file = staged.as_file();
     let mut put = |offset: u64, bytes: &[u8]| Ok(file.write_all_at(bytes, offset)?);
-    let extracted = read(manifest, key, certificate, &mut put)?;
+    let extracted = read(place, manifest, key, certificate, &mut put, watch)?;
     file.set_len(extracted.manifest.size)?;
     file.sync_all()?;
     staged.persist(output).map_err(|failed| failed.error)?;
@@ -54,33 +56,36 @@ pub fn extract(
 /// # Errors
 /// As [`extract`].
 pub fn verify(
-    manifest: &Path,
+    place: &Place,
+    manifest: &str,
     key: &PrivateKey,
     certificate: Option<&Certificate>,
+    watch: &Watch,
 ) -> Result<Extracted, Error> {
-    read(manifest, key, certificate, &mut |_, _| Ok(()))
+    read(place, manifest, key, certificate, &mut |_, _| Ok(()), watch)
 }
 
 fn read(
-    path: &Path,
+    place: &Place,
+    name: &str,
     key: &PrivateKey,
     certificate: Option<&Certificate>,
     put: Put<'_>,
+    watch: &Watch,
 ) -> Result<Extracted, Error> {
-    let signed = SignedManifest::read(path)?;
+    let signed = SignedManifest::read(place, name)?;
     if let Some(certificate) = certificate {
         signed.verify(certificate)?;
     }
     let manifest = signed.manifest;
     let (aes, iv) = secrets(&manifest, key)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
     let digest = thread::scope(|scope| {
         let (to_inflate, encrypted) = sync_channel(PARTS);
         let (to_archive, archive) = sync_channel(CHUNKS);
         let manifest = &manifest;
-        let parts = scope.spawn(move || unseal::parts(folder, manifest, &aes, &iv, &to_inflate));
+        let parts = scope.spawn(move || unseal::parts(place, manifest, &aes, &iv, &to_inflate));
         let inflate = scope.spawn(move || unseal::inflate(encrypted, &to_archive));
-        let digest = Archive::new(unseal::Chain::new(archive)).read(manifest.size, put);
+        let digest = Archive::new(unseal::Chain::new(archive)).read(manifest.size, put, watch);
         // The first stage that failed knows why the others did.
         inflate.join().map_err(|_panic| Error::Worker).and_then(|inflated| {
             parts.join().map_err(|_panic| Error::Worker)??;

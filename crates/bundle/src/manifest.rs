@@ -17,6 +17,8 @@ use crate::{Error, hex, keys::PrivateKey};
 use quick_xml::escape::escape;
 use std::fmt::Write as _;
 
+/// As Eucalyptus has it.
+pub(crate) const MAX_MANIFEST: u64 = 5 << 20;
 /// The one version that is written and read.
 pub(crate) const VERSION: &str = "2007-10-10";
 

@@ -4,7 +4,7 @@
 //! nothing. Links, devices, a second member, stretches out of order and a size that the manifest does not say are refused.
 
 use crate::{
-    Error,
+    Error, Watch,
     archive::{BLOCK, RECORD},
     deflate::is_zero,
 };
@@ -41,7 +41,7 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// Hands the disk of `size` bytes to `put`, zeros left out, and returns the archive's SHA-1.
-    pub(crate) fn read(mut self, size: u64, put: Put<'_>) -> Result<Vec<u8>, Error> {
+    pub(crate) fn read(mut self, size: u64, put: Put<'_>, watch: &Watch) -> Result<Vec<u8>, Error> {
         let member = self.member(size)?;
         let mut piece = Vec::new();
         for stretch in member.stretches {
@@ -53,6 +53,7 @@ impl<R: BufRead> Archive<R> {
                     put(at, &piece)?;
                 }
                 at += now;
+                watch.at(at, size)?;
             }
             let length = stretch.end - stretch.start;
             self.take(length.next_multiple_of(RECORD) - length, &mut piece)?;

@@ -1,9 +1,9 @@
 //! A bundle for another region: its manifest written anew, its parts untouched.
 
 use crate::{
-    Certificate, Error, PrivateKey, Sealed, SignedManifest, create::write_whole, extract::secrets, hex,
+    Certificate, Error, Place, PrivateKey, Sealed, SignedManifest, extract::secrets, hex,
+    manifest::MAX_MANIFEST,
 };
-use std::path::Path;
 
 /// What becomes different; what is `None` stays.
 #[derive(Debug, Clone, Default)]
@@ -22,13 +22,14 @@ pub struct Changes {
 /// When the old manifest is not signed by the certificate, the key is not the certificate's or does not open the bundle,
 /// or there is a file of that name that is not the old manifest itself.
 pub fn migrate(
-    manifest: &Path,
-    output: &Path,
+    place: &Place,
+    manifest: &str,
+    output: &str,
     certificate: &Certificate,
     key: &PrivateKey,
     changes: &Changes,
 ) -> Result<(), Error> {
-    let old = SignedManifest::read(manifest)?;
+    let old = SignedManifest::read(place, manifest)?;
     old.verify(certificate)?;
     if key.certificate() != *certificate {
         return Err(Error::Invalid("the private key is not the certificate's".to_owned()));
@@ -45,8 +46,8 @@ pub fn migrate(
         new.key = Sealed { ec2: hex::encode(&ec2.wrap(&aes)?), user: new.key.user };
         new.iv = Sealed { ec2: hex::encode(&ec2.wrap(&iv)?), user: new.iv.user };
     }
-    if manifest != output && output.exists() {
-        return Err(Error::Exists(output.to_owned()));
+    if manifest != output && place.get(output, MAX_MANIFEST)?.is_some() {
+        return Err(Error::Exists(place.shown(output)));
     }
-    write_whole(output, new.write(key)?.as_bytes(), manifest == output)
+    place.put(output, new.write(key)?.as_bytes())
 }

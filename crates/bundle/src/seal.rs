@@ -1,17 +1,12 @@
 //! The compressed stream encrypted, cut into parts and written, each with its digest.
 
-use crate::{Error, hex, manifest::Part};
+use crate::{Error, Place, hex, manifest::Part};
 use aes::{
     Aes128,
     cipher::{Array, BlockModeEncrypt, KeyIvInit},
 };
 use cbc::Encryptor;
-use fs_err::File;
 use sha1::{Digest, Sha1};
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
 
 /// What Amazon's tools cut.
 pub const DEFAULT_PART_SIZE: usize = 10 << 20;
@@ -20,10 +15,10 @@ pub const MAX_PART_SIZE: usize = 32 << 20;
 /// AES works on blocks of this many bytes.
 pub(crate) const BLOCK: usize = 16;
 
-/// Takes the compressed stream, leaves parts in a folder. Parts that nobody took are removed again.
+/// Takes the compressed stream, leaves parts in a place. Parts that nobody took are removed again.
 pub(crate) struct Sealer {
     cipher: Encryptor<Aes128>,
-    folder: PathBuf,
+    place: Place,
     prefix: String,
     part_size: usize,
     /// The part that is being filled; encrypted up to `sealed`.
@@ -35,10 +30,10 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    pub(crate) fn new(folder: &Path, prefix: &str, part_size: usize, key: &[u8; 16], iv: &[u8; 16]) -> Self {
+    pub(crate) fn new(place: &Place, prefix: &str, part_size: usize, key: &[u8; 16], iv: &[u8; 16]) -> Self {
         Self {
             cipher: Encryptor::new(key.into(), iv.into()),
-            folder: folder.to_owned(),
+            place: place.clone(),
             prefix: prefix.to_owned(),
             part_size,
             part: Vec::with_capacity(part_size),
@@ -79,11 +74,8 @@ impl Sealer {
         // A stream cannot know how many parts there will be: two digits at least, as euca2ools has it.
         let name = format!("{}.part.{:02}", self.prefix, self.parts.len());
         let digest = hex::encode(&Sha1::digest(&self.part));
-        let path = self.folder.join(&name);
+        self.place.put(&name, &self.part)?;
         self.parts.push(Part { name, digest });
-        let mut file = File::create(path)?;
-        file.write_all(&self.part)?;
-        file.sync_all()?;
         self.total += u64::try_from(self.part.len()).unwrap_or(u64::MAX);
         self.part.clear();
         self.sealed = 0;
@@ -100,15 +92,15 @@ pub(crate) struct SealedParts {
 impl Drop for Sealer {
     fn drop(&mut self) {
         if !self.kept {
-            remove(&self.folder, &self.parts);
+            remove(&self.place, &self.parts);
         }
     }
 }
 
 /// Removes parts that no manifest will name.
-pub(crate) fn remove(folder: &Path, parts: &[Part]) {
+pub(crate) fn remove(place: &Place, parts: &[Part]) {
     for part in parts {
         // What is left is overwritten by the next bundle of that name.
-        drop(fs_err::remove_file(folder.join(&part.name)));
+        drop(place.remove(&part.name));
     }
 }

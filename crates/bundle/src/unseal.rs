@@ -5,21 +5,15 @@
 //! read a part, SHA-1, AES-128-CBC ─────────→ gunzip, any members ────────→ SHA-1, the member
 //! ```
 
-use crate::{
-    Error, Manifest, hex,
-    manifest::Part,
-    seal::{BLOCK, MAX_PART_SIZE},
-};
+use crate::{Error, Manifest, Place, seal::BLOCK, transfer::read_part};
 use aes::{
     Aes128,
     cipher::{Array, BlockModeDecrypt, KeyIvInit},
 };
 use cbc::Decryptor;
 use flate2::bufread::MultiGzDecoder;
-use sha1::{Digest, Sha1};
 use std::{
     io::{self, BufRead, Read},
-    path::Path,
     sync::mpsc::{Receiver, SyncSender},
 };
 
@@ -28,7 +22,7 @@ const CHUNK: usize = 256 << 10;
 
 /// Reads, checks and decrypts all parts.
 pub(crate) fn parts(
-    folder: &Path,
+    place: &Place,
     manifest: &Manifest,
     key: &[u8; 16],
     iv: &[u8; 16],
@@ -39,17 +33,14 @@ pub(crate) fn parts(
     // A part is let go when another that is not empty has come: the last one ends with padding.
     let mut last: Vec<u8> = Vec::new();
     for (index, part) in manifest.parts.iter().enumerate() {
-        let subject = format!("part {index}, `{}`", part.name);
-        let mut bytes = read(folder, part, &subject)?;
-        if hex::encode(&Sha1::digest(&bytes)) != part.digest {
-            return Err(Error::damaged(subject, "its SHA-1 is not the manifest's"));
-        }
+        let mut bytes = read_part(place, index, part)?;
         total += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if bytes.is_empty() {
             continue;
         }
         let (blocks, rest) = Array::slice_as_chunks_mut(&mut bytes);
         if !rest.is_empty() {
+            let subject = format!("part {index}, `{}`", part.name);
             return Err(Error::damaged(subject, "its length is not a multiple of 16"));
         }
         cipher.decrypt_blocks(blocks);
@@ -72,21 +63,6 @@ pub(crate) fn parts(
     // Whoever takes no more has failed, and says why.
     drop(out.send(last));
     Ok(())
-}
-
-fn read(folder: &Path, part: &Part, subject: &str) -> Result<Vec<u8>, Error> {
-    let path = folder.join(&part.name);
-    let metadata = fs_err::symlink_metadata(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::damaged(subject, "is missing"),
-        _ => Error::Io(error),
-    })?;
-    let most = u64::try_from(MAX_PART_SIZE).unwrap_or(u64::MAX);
-    if !metadata.is_file() || metadata.len() > most {
-        return Err(Error::damaged(subject, "is not a file of at most 32 MiB"));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    fs_err::File::open(&path)?.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Decompresses what comes in.

@@ -4,7 +4,8 @@ mod bundle;
 mod image;
 
 pub(crate) use bundle::{
-    Bundle, BundleCreate, BundleExtract, BundleKeygen, BundleMigrate, BundleShow, BundleVerify,
+    Bundle, BundleCreate, BundleDelete, BundleExtract, BundleKeygen, BundleMigrate, BundleShow,
+    BundleTransfer, BundleVerify,
 };
 pub(crate) use image::{
     BootModeName, Image, ImageEdit, ImageImport, ImageList, ImageRegister, ImageShow, Protection, SortBy,

@@ -1,7 +1,7 @@
 //! Bundles on the command line: of a disk file, of one of its partitions and of an image, and back.
 
 use anyhow::{Context, Result, ensure};
-use kiln_testkit::Kiln;
+use kiln_testkit::{Kiln, Run, S3};
 use std::{path::Path, process::Command};
 
 /// A disk of 8 MiB with one partition of 2 MiB at 1 MiB, in which stands some text.
@@ -70,5 +70,77 @@ fn a_disk_goes_into_bundles_and_comes_back() -> Result<()> {
     let run = kiln.run(&["bundle", "extract", &manifest, "--key", &key, "-o", &path("gone")])?;
     ensure!(run.code == Some(1) && run.stderr.contains("part 0, `file.part.00`: is missing"), "{run:?}");
     ensure!(!folder.join("gone").exists());
+    Ok(())
+}
+
+/// Runs `kiln` as one who has credentials for a bucket.
+fn with(kiln: &Kiln, s3: &S3, words: &[&str]) -> Result<Run> {
+    Ok(Run::from(kiln.command(words).envs(s3.environment()).output()?))
+}
+
+#[test]
+fn bundles_go_to_s3_and_come_back() -> Result<()> {
+    let (kiln, s3) = (Kiln::new(env!("CARGO_BIN_EXE_kiln"))?, S3::start()?);
+    let noise: Vec<u8> = (0..200_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let file = kiln.world.file("disk.raw", &noise)?;
+    let folder = file.parent().context("a folder")?.to_owned();
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    done(&kiln, &["bundle", "keygen", "-o", &path("keys")])?;
+    let (cert, key) = (path("keys/cert.pem"), path("keys/key.pem"));
+    let keys = ["--cert", &cert, "--key", &key, "--ec2cert", &cert, "--user", "123456789012"];
+    let disk = path("disk.raw");
+    let create = |to: &str| {
+        let words = ["bundle", "create", &disk, "--prefix", "d", "-o", to, "--part-size", "256KiB"];
+        with(&kiln, &s3, &[&words[..], &keys].concat())
+    };
+    let ok = |run: Run| {
+        ensure!(run.code == Some(0), "{run:?}");
+        Ok(run.stdout)
+    };
+    let writes = |requests: Vec<String>| {
+        requests.into_iter().filter(|request| request.starts_with("PUT")).collect::<Vec<_>>()
+    };
+    // Straight to the bucket, which is busy at first; the manifest comes last.
+    s3.refuse(2);
+    ok(create("s3://team/a")?)?;
+    let last = writes(s3.requests()).pop();
+    ensure!(last.as_deref() == Some("PUT team/a/d.manifest.xml"), "{last:?}");
+    let again = create("s3://team/a")?;
+    ensure!(again.code == Some(1) && again.stderr.contains("`a/d.manifest.xml` exists"), "{again:?}");
+    // Into a folder: what is there and whole is not fetched again.
+    let (remote, local) = ("s3://team/a/d.manifest.xml", path("local"));
+    ok(with(&kiln, &s3, &["bundle", "download", remote, &local])?)?;
+    fs_err::write(path("local/d.part.01"), "cut off")?;
+    fs_err::remove_file(path("local/d.manifest.xml"))?;
+    drop(s3.requests());
+    let said = ok(with(&kiln, &s3, &["bundle", "download", remote, &local])?)?;
+    let fetched = s3.requests().into_iter().filter(|request| request.contains(".part.")).collect::<Vec<_>>();
+    ensure!(fetched == ["GET team/a/d.part.01"], "{fetched:?} {said}");
+    // To another bucket: what is there is not sent again, by its tag.
+    let manifest = path("local/d.manifest.xml");
+    ok(with(&kiln, &s3, &["bundle", "upload", &manifest, "s3://other"])?)?;
+    s3.set("other/d.part.00", Some(b"another"));
+    s3.set("other/d.manifest.xml", None);
+    drop(s3.requests());
+    let said = ok(with(&kiln, &s3, &["bundle", "upload", &manifest, "s3://other"])?)?;
+    let sent = writes(s3.requests());
+    ensure!(
+        sent == ["PUT other/d.part.00", "PUT other/d.manifest.xml"] && said.contains("there already"),
+        "{sent:?}"
+    );
+    // The disk straight from the bucket, and nothing where a part is gone.
+    let back = path("back");
+    let extract = ["bundle", "extract", "s3://other/d.manifest.xml", "--key", &key, "-o", &back];
+    ok(with(&kiln, &s3, &extract)?)?;
+    ensure!(fs_err::read(&back)? == noise);
+    fs_err::remove_file(&back)?;
+    s3.set("other/d.part.01", None);
+    let run = with(&kiln, &s3, &extract)?;
+    ensure!(run.code == Some(1) && run.stderr.contains("part 1, `d.part.01`: is missing"), "{run:?}");
+    ensure!(!Path::new(&back).exists());
+    // Removing what is half gone already.
+    ok(with(&kiln, &s3, &["bundle", "delete", "s3://other/d.manifest.xml"])?)?;
+    let left = s3.objects();
+    ensure!(left.iter().all(|object| object.starts_with("team/a/")), "{left:?}");
     Ok(())
 }

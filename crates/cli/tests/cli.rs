@@ -35,6 +35,7 @@ fn help() -> Result<()> {
         &["bundle", "create", "--help"],
         &["bundle", "extract", "--help"],
         &["bundle", "migrate", "--help"],
+        &["bundle", "upload", "--help"],
         &["doctor", "--help"],
     ] {
         let run = kiln.run(args)?;

@@ -4,24 +4,18 @@ use super::{
     ImageType, MachineConfiguration, Manifest, Mapping, Part, Sealed, SignedManifest, VERSION,
     xml::{Node, parse},
 };
-use crate::{Error, hex, keys::Certificate};
-use std::path::Path;
+use crate::{Error, Place, hex, keys::Certificate, transfer::manifest_text};
 
-/// As Eucalyptus has it.
-const MAX_MANIFEST: u64 = 5 << 20;
 /// A SHA-1 in hexadecimal.
 const DIGEST_DIGITS: usize = 40;
 
 impl SignedManifest {
-    /// Reads a manifest from a file.
+    /// Reads a manifest.
     ///
     /// # Errors
-    /// When it cannot be read, or is not a manifest that can be worked with.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        if fs_err::metadata(path)?.len() > MAX_MANIFEST {
-            return Err(bad("is larger than 5 MiB"));
-        }
-        Self::parse(&fs_err::read_to_string(path)?)
+    /// When there is none, or it is not a manifest that can be worked with.
+    pub fn read(place: &Place, name: &str) -> Result<Self, Error> {
+        Self::parse(&manifest_text(place, name)?)
     }
 
     /// Reads a manifest's text.

@@ -2,7 +2,7 @@
 
 use crate::world::{World, same, sh};
 use anyhow::{Result, ensure};
-use kiln_bundle::{Extracted, extract};
+use kiln_bundle::{Extracted, Watch, extract};
 
 /// Makes a bundle with tar, gzip and openssl from `archive`, a script that prints one; `edit` changes the manifest with sed.
 fn foreign(world: &World, size: u64, archive: &str, gzip: &str, edit: &str) -> Result<()> {
@@ -37,7 +37,14 @@ fn foreign(world: &World, size: u64, archive: &str, gzip: &str, edit: &str) -> R
 fn read(world: &World, signed: bool) -> Result<Extracted> {
     let (key, certificate) = (world.user()?, world.certificate()?);
     let certificate = signed.then_some(&certificate);
-    Ok(extract(&world.file("b/disk.manifest.xml"), &key, certificate, &world.file("out"))?)
+    Ok(extract(
+        &world.bundles(),
+        "disk.manifest.xml",
+        &key,
+        certificate,
+        &world.file("out"),
+        &Watch::default(),
+    )?)
 }
 
 /// Reads a bundle that must be refused with these words, and leave nothing.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use kiln_bundle::{
-    Certificate, MachineConfiguration, Manifest, PrivateKey, RawImage, Secret, Settings, create,
+    Certificate, MachineConfiguration, Manifest, Place, PrivateKey, RawImage, Secret, Settings, Watch, create,
 };
 use std::{
     fs::File,
@@ -138,8 +138,13 @@ impl World {
         &self,
         disk: &str,
         settings: &Settings,
-    ) -> Result<(Manifest, PathBuf), kiln_bundle::Error> {
-        create(&RawImage::open(&self.file(disk))?, settings, &self.file("b"), &mut |_, _| ())
+    ) -> Result<(Manifest, String), kiln_bundle::Error> {
+        create(&RawImage::open(&self.file(disk))?, settings, &self.bundles(), &Watch::default())
+    }
+
+    /// Where the bundles are made.
+    pub(crate) fn bundles(&self) -> Place {
+        Place::folder(&self.file("b"))
     }
 
     /// Forgets all bundles.

@@ -14,13 +14,19 @@ pub(crate) enum Bundle {
     Verify(BundleVerify),
     /// Show what a manifest says; nothing is checked
     Show(BundleShow),
+    /// Bring a bundle from a folder to s3://…; once more takes up what was cut off
+    Upload(BundleTransfer),
+    /// Bring a bundle from s3://… to a folder; once more takes up what was cut off
+    Download(BundleTransfer),
+    /// Remove a bundle: its parts, then its manifest
+    Delete(BundleDelete),
     /// Make a throw-away certificate and its private key
     Keygen(BundleKeygen),
     /// Write a bundle's manifest anew for another region; its parts stay
     Migrate(BundleMigrate),
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct BundleCreate {
     /// An image's id or name, a snapshot's id, or a disk file
@@ -32,9 +38,9 @@ pub(crate) struct BundleCreate {
     /// The bundle's name, which its files begin with
     #[arg(long, value_name = "NAME")]
     pub(crate) prefix: String,
-    /// The folder for the parts and the manifest
-    #[arg(long, short, value_name = "DIR")]
-    pub(crate) output: PathBuf,
+    /// The place for the parts and the manifest: a folder, or s3://BUCKET/PREFIX
+    #[arg(long, short, value_name = "DIR|S3")]
+    pub(crate) output: String,
     /// The account that owns the bundle
     #[arg(long, value_name = "ACCOUNT")]
     pub(crate) user: AccountId,
@@ -82,7 +88,7 @@ pub(crate) struct BundleCreate {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct BundleExtract {
     #[command(flatten)]
     pub(crate) bundle: BundleVerify,
@@ -91,11 +97,11 @@ pub(crate) struct BundleExtract {
     pub(crate) output: PathBuf,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct BundleVerify {
-    /// The manifest; the parts lie beside it
+    /// The manifest, a file or s3://…; the parts lie beside it
     #[arg(value_name = "MANIFEST")]
-    pub(crate) manifest: PathBuf,
+    pub(crate) manifest: String,
     /// The private key of the user's or of the region's certificate
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
@@ -104,31 +110,48 @@ pub(crate) struct BundleVerify {
     pub(crate) cert: Option<PathBuf>,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct BundleShow {
-    /// The manifest
+    /// The manifest, a file or s3://…
     #[arg(value_name = "MANIFEST")]
-    pub(crate) manifest: PathBuf,
+    pub(crate) manifest: String,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct BundleTransfer {
+    /// The manifest, a file or s3://…; the parts lie beside it
+    #[arg(value_name = "MANIFEST")]
+    pub(crate) manifest: String,
+    /// Where the bundle is to lie: a folder, or s3://BUCKET/PREFIX
+    #[arg(value_name = "DIR|S3")]
+    pub(crate) to: String,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct BundleDelete {
+    /// The manifest, a file or s3://…; the parts lie beside it
+    #[arg(value_name = "MANIFEST")]
+    pub(crate) manifest: String,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct BundleKeygen {
     /// The folder for cert.pem and key.pem, neither of which may be there
     #[arg(long, short, value_name = "DIR")]
     pub(crate) output: PathBuf,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct BundleMigrate {
-    /// The manifest
+    /// The manifest, a file or s3://…
     #[arg(value_name = "MANIFEST")]
-    pub(crate) manifest: PathBuf,
-    /// The file to write [default: the manifest itself is replaced]
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
+    pub(crate) manifest: String,
+    /// The new manifest's name beside the old one [default: the old one is replaced]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// The user's certificate, whose key signed the manifest
     #[arg(long, value_name = "FILE")]
     pub(crate) cert: PathBuf,

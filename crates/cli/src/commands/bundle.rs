@@ -2,43 +2,46 @@
 
 use crate::{
     args::{
-        Bundle as Args, BundleCreate, BundleExtract, BundleKeygen, BundleMigrate, BundleShow, BundleVerify,
-        Global,
+        Bundle as Args, BundleCreate, BundleDelete, BundleExtract, BundleKeygen, BundleMigrate, BundleShow,
+        BundleTransfer, BundleVerify, Global,
     },
     commands::{events, json, open},
     failure::Failure,
+    settings,
     table::details,
 };
 use kiln_builder::{
-    BundleOf, BundleRequest, Error,
+    BundleOf, BundleRequest, Error, Phase,
     bundle::{
-        Certificate, Changes, Extracted, MachineConfiguration, Manifest, Mapping, PrivateKey, Secret,
-        Settings, SignedManifest, extract as extract_bundle, generate, migrate as migrate_bundle,
-        verify as verify_bundle,
+        Certificate, Changes, Copied, Extracted, MachineConfiguration, Manifest, Mapping, Place, PrivateKey,
+        Secret, Settings, SignedManifest, Watch, copy, extract as extract_bundle, generate,
+        migrate as migrate_bundle, remove, verify as verify_bundle,
     },
+    bundle_manifest, bundle_place,
+    store::S3Settings,
+    watched,
 };
 use kiln_types::ByteSize;
 use serde::Serialize;
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{io::Write, path::PathBuf};
 
 pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure> {
     match args {
         Args::Create(args) => create(global, args).await,
-        Args::Extract(args) => extract(args),
-        Args::Verify(args) => verify(args),
-        Args::Show(args) => show(args),
+        Args::Extract(args) => extract(global, args).await,
+        Args::Verify(args) => verify(global, args).await,
+        Args::Show(args) => show(global, args).await,
+        Args::Upload(args) | Args::Download(args) => transfer(global, args).await,
+        Args::Delete(args) => delete(global, args).await,
         Args::Keygen(args) => keygen(args),
-        Args::Migrate(args) => migrate(args),
+        Args::Migrate(args) => migrate(global, args).await,
     }
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Document<'a> {
-    manifest: &'a Path,
+    manifest: &'a str,
     name: &'a str,
     user_id: &'a str,
     architecture: &'a str,
@@ -52,7 +55,7 @@ struct Document<'a> {
     parts: Vec<&'a str>,
 }
 
-fn document<'a>(path: &'a Path, manifest: &'a Manifest) -> Document<'a> {
+fn document<'a>(path: &'a str, manifest: &'a Manifest) -> Document<'a> {
     Document {
         manifest: path,
         name: &manifest.name,
@@ -68,7 +71,7 @@ fn document<'a>(path: &'a Path, manifest: &'a Manifest) -> Document<'a> {
 }
 
 async fn create(global: &Global, args: &BundleCreate) -> Result<String, Failure> {
-    let settings = settings(args).map_err(Error::from)?;
+    let settings = bundle_settings(args).map_err(Error::from)?;
     let of = match args.partition {
         Some(number) => BundleOf::Partition(number),
         None if args.kernel.is_some() && !args.whole_disk => BundleOf::Root,
@@ -79,18 +82,19 @@ async fn create(global: &Global, args: &BundleCreate) -> Result<String, Failure>
         format: args.format.clone(),
         of,
         settings,
-        folder: args.output.clone(),
+        place: bundle_place(&args.output, &s3())?,
     };
     let kiln = open(global).await?;
-    let (manifest, path) = kiln.bundle(request, &events(global)).await?;
+    let (manifest, name) = kiln.bundle(request, &events(global)).await?;
+    let path = format!("{}/{name}", args.output.trim_end_matches('/'));
     if args.json {
         return json(&document(&path, &manifest));
     }
     let size = ByteSize::from_bytes(manifest.bundled_size).approximate();
-    Ok(format!("{}  {} parts, {size}\n", path.display(), manifest.parts.len()))
+    Ok(format!("{path}  {} parts, {size}\n", manifest.parts.len()))
 }
 
-fn settings(args: &BundleCreate) -> Result<Settings, kiln_builder::bundle::Error> {
+fn bundle_settings(args: &BundleCreate) -> Result<Settings, kiln_builder::bundle::Error> {
     let mapping =
         |(name, device): &(String, String)| Mapping { virtual_name: name.clone(), device: device.clone() };
     Ok(Settings {
@@ -113,21 +117,57 @@ fn settings(args: &BundleCreate) -> Result<Settings, kiln_builder::bundle::Error
     })
 }
 
-fn opened(args: &BundleVerify) -> Result<(PrivateKey, Option<Certificate>), Error> {
-    Ok((PrivateKey::read(&args.key)?, args.cert.as_deref().map(Certificate::read).transpose()?))
+type Opened = (PrivateKey, Option<Certificate>, Place, String);
+
+/// Reads the keys, and finds the bundle.
+fn opened(args: &BundleVerify) -> Result<Opened, Error> {
+    let certificate = args.cert.as_deref().map(Certificate::read).transpose()?;
+    let (place, name) = found(&args.manifest)?;
+    Ok((PrivateKey::read(&args.key)?, certificate, place, name))
 }
 
-fn extract(args: &BundleExtract) -> Result<String, Failure> {
-    let (key, certificate) = opened(&args.bundle)?;
-    let extracted = extract_bundle(&args.bundle.manifest, &key, certificate.as_ref(), &args.output);
-    let extracted = extracted.map_err(Error::from)?;
+fn found(manifest: &str) -> Result<(Place, String), Error> {
+    bundle_manifest(manifest, &s3())
+}
+
+fn s3() -> S3Settings {
+    settings::environment().into_iter().collect()
+}
+
+async fn extract(global: &Global, args: &BundleExtract) -> Result<String, Failure> {
+    let (key, certificate, place, name) = opened(&args.bundle)?;
+    let output = args.output.clone();
+    let events = events(global);
+    let phase = events.begin(Phase::Bundle { prefix: name.clone() });
+    let extracted = watched(&events, move |watch| {
+        Ok(extract_bundle(&place, &name, &key, certificate.as_ref(), &output, watch)?)
+    });
+    let extracted = extracted.await?;
+    phase.done(ByteSize::from_bytes(extracted.manifest.size).approximate());
     Ok(format!("{}  {}\n", args.output.display(), summary(&extracted)))
 }
 
-fn verify(args: &BundleVerify) -> Result<String, Failure> {
-    let (key, certificate) = opened(args)?;
-    let extracted = verify_bundle(&args.manifest, &key, certificate.as_ref()).map_err(Error::from)?;
-    Ok(format!("{}  {}\n", args.manifest.display(), summary(&extracted)))
+async fn verify(global: &Global, args: &BundleVerify) -> Result<String, Failure> {
+    let (key, certificate, place, name) = opened(args)?;
+    let work = move |watch: &Watch| Ok(verify_bundle(&place, &name, &key, certificate.as_ref(), watch)?);
+    let extracted = watched(&events(global), work).await?;
+    Ok(format!("{}  {}\n", args.manifest, summary(&extracted)))
+}
+
+async fn transfer(global: &Global, args: &BundleTransfer) -> Result<String, Failure> {
+    let (from, name) = found(&args.manifest)?;
+    let to = bundle_place(&args.to, &s3())?;
+    let shown = format!("{}/{name}", args.to.trim_end_matches('/'));
+    let work = move |watch: &Watch| Ok(copy(&from, &to, &name, watch)?);
+    let Copied { manifest, kept } = watched(&events(global), work).await?;
+    let there = if kept == 0 { String::new() } else { format!(", {kept} of them there already") };
+    Ok(format!("{shown}  {} parts{there}\n", manifest.parts.len()))
+}
+
+async fn delete(global: &Global, args: &BundleDelete) -> Result<String, Failure> {
+    let (place, name) = found(&args.manifest)?;
+    let manifest = watched(&events(global), move |_| Ok(remove(&place, &name)?)).await?;
+    Ok(format!("{}  removed, and {} parts\n", args.manifest, manifest.parts.len()))
 }
 
 fn summary(extracted: &Extracted) -> String {
@@ -140,8 +180,10 @@ fn summary(extracted: &Extracted) -> String {
     format!("{size}, whole; {signature}")
 }
 
-fn show(args: &BundleShow) -> Result<String, Failure> {
-    let manifest = SignedManifest::read(&args.manifest).map_err(Error::from)?.manifest;
+async fn show(global: &Global, args: &BundleShow) -> Result<String, Failure> {
+    let (place, name) = found(&args.manifest)?;
+    let read = move |_: &Watch| Ok(SignedManifest::read(&place, &name)?.manifest);
+    let manifest = watched(&events(global), read).await?;
     if args.json {
         return json(&document(&args.manifest, &manifest));
     }
@@ -184,17 +226,19 @@ fn keygen(args: &BundleKeygen) -> Result<String, Failure> {
     Ok(format!("{}\n{}\n", certificate_path.display(), key_path.display()))
 }
 
-fn migrate(args: &BundleMigrate) -> Result<String, Failure> {
-    let migrated = (|| {
+async fn migrate(global: &Global, args: &BundleMigrate) -> Result<String, Failure> {
+    let (place, old) = found(&args.manifest)?;
+    let new = args.name.clone().unwrap_or_else(|| old.clone());
+    let args = args.clone();
+    let work = move |_: &Watch| {
         let changes = Changes {
-            kernel_id: args.kernel.clone(),
-            ramdisk_id: args.ramdisk.clone(),
+            kernel_id: args.kernel,
+            ramdisk_id: args.ramdisk,
             ec2_certificate: args.ec2cert.as_deref().map(Certificate::read).transpose()?,
         };
-        let output = args.output.as_deref().unwrap_or(&args.manifest);
         let (certificate, key) = (Certificate::read(&args.cert)?, PrivateKey::read(&args.key)?);
-        migrate_bundle(&args.manifest, output, &certificate, &key, &changes)?;
-        Ok::<_, kiln_builder::bundle::Error>(format!("{}\n", output.display()))
-    })();
-    Ok(migrated.map_err(Error::from)?)
+        migrate_bundle(&place, &old, &new, &certificate, &key, &changes)?;
+        Ok(format!("{new}\n"))
+    };
+    Ok(watched(&events(global), work).await?)
 }
