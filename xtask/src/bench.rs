@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! target/bench/base/            the key that opens the base, Kiln's template of it, and base.qcow2, which all start from
+//!              bundle/          the disk and the bundles of `bench bundle`
 //!              kiln/            Kiln's own installation, and the templates that are built
 //!              packer/          Packer's template, its cache, what it makes
 //!              store/           disks and snapshots of `bench store`
@@ -11,6 +12,7 @@
 
 mod base;
 mod build;
+mod bundle;
 mod contender;
 mod contest;
 mod host;
@@ -18,7 +20,9 @@ mod kiln;
 mod layers;
 mod measure;
 mod packer;
+mod race;
 mod report;
+mod rows;
 mod steps;
 mod store;
 mod virt_customize;
@@ -28,7 +32,7 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 const USAGE: &str = "\
-usage: cargo xtask bench build|layers|store [--json] [--runs=N] [--kvm] [--no-install]
+usage: cargo xtask bench build|bundle|layers|store [--json] [--runs=N] [--kvm] [--no-install]
 
   --json        print one document for programs, and install nothing
   --runs=N      runs of each tool, 3 unless told
@@ -102,6 +106,7 @@ pub(crate) fn run(words: &[String], flags: &[String]) -> Result<()> {
     }
     match words {
         [what] if what == "build" => build::run(options),
+        [what] if what == "bundle" => bundle::run(options),
         [what] if what == "layers" => layers::run(options),
         [what] if what == "store" => store::run(options),
         _ => bail!("{USAGE}"),

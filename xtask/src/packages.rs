@@ -118,7 +118,7 @@ pub(crate) const PACKAGES: [Package; 38] = [
 ];
 
 /// What `bench` compares Kiln with; neither Kiln nor its tests need them.
-pub(crate) const BENCH: [Package; 6] = [
+pub(crate) const BENCH: [Package; 7] = [
     package("packer", &["packer"], "boots the image, then SSH", NeededBy::Bench),
     package(
         "guestfs-tools",
@@ -129,6 +129,7 @@ pub(crate) const BENCH: [Package; 6] = [
     package("kmod", &["depmod"], "lists the modules of that appliance's kernel", NeededBy::Bench),
     package("openssh-client", &["ssh-keygen"], "makes the key that opens the guest", NeededBy::Bench),
     package("restic", &["restic"], "stores a disk's changes", NeededBy::Bench),
+    package("pigz", &["pigz"], "compresses bundles on all cores", NeededBy::Bench),
     package("borgbackup", &["borg"], "stores a disk's changes", NeededBy::Bench),
 ];
 

@@ -9,25 +9,31 @@
 //! Every tool runs once a round, so that a busy host is busy for all of them; the first round fills the page cache and
 //! does not count.
 
-mod rows;
 mod tools;
 mod world;
 
 use super::{
-    Bench, Options,
-    host::Host,
-    measure::{self, Cost},
+    Bench, Options, race,
+    rows::{Row, row},
 };
 use crate::setup;
 use anyhow::Result;
-use rows::ROWS;
-use serde_json::json;
-use std::{collections::BTreeMap, process::Command};
-use tools::Tool;
 use world::World;
 
-/// What a tool's runs cost, or why it takes no part.
-type Costs = BTreeMap<&'static str, Result<Vec<Cost>, String>>;
+const ROWS: [Row; 12] = [
+    row("qcow2, frames copied", "kiln qcow2", "qemu-img zstd", 15.0, Some(1.0)),
+    row("qcow2, frames copied", "kiln qcow2", "qemu-img zstd 512k", 8.0, Some(1.0)),
+    row("qcow2, 64 KiB, zstd", "kiln qcow2 64k zstd", "qemu-img zstd", 2.0, Some(1.02)),
+    row("qcow2, 64 KiB, zlib", "kiln qcow2 64k zlib", "qemu-img zlib", 2.7, Some(0.95)),
+    row("raw, every block verified", "kiln raw", "qemu-img raw", 2.0, None),
+    row("first snapshot", "kiln first snapshot", "qemu-img zstd", 1.6, Some(0.93)),
+    row("first snapshot", "kiln first snapshot", "qemu-img zstd 512k", 1.1, Some(0.98)),
+    row("second snapshot, 1 % changed", "kiln second snapshot", "kiln first snapshot", 33.3, Some(0.015)),
+    row("second snapshot, 1 % changed", "kiln second snapshot", "restic second", 1.0, None),
+    row("second snapshot, 1 % changed", "kiln second snapshot", "borg second", 1.0, None),
+    row("qcow2 of the 100th of a lineage", "kiln qcow2 of the 100th", "kiln qcow2", 0.83, None),
+    row("first snapshot of 1 TiB, sparse", "kiln snapshot of 1 TiB", "kiln first snapshot", 0.9, None),
+];
 
 pub(super) fn run(options: Options) -> Result<()> {
     let bench = Bench::new(options)?;
@@ -35,53 +41,5 @@ pub(super) fn run(options: Options) -> Result<()> {
         setup::for_bench()?;
     }
     let world = World::make(&bench)?;
-    let tools = tools::all(&world)?;
-    let mut costs: Costs = tools.iter().map(|tool| (tool.name, Ok(Vec::new()))).collect();
-    for round in 0..=options.runs {
-        for tool in &tools {
-            let Some(Ok(runs)) = costs.get_mut(tool.name) else { continue };
-            match once(tool) {
-                Ok(cost) => {
-                    eprintln!("== {:<28} run {round}: {:.3} s", tool.name, cost.seconds);
-                    if round > 0 {
-                        runs.push(cost);
-                    }
-                }
-                Err(error) => {
-                    eprintln!("== {:<28} {error:#}", tool.name);
-                    costs.insert(tool.name, Err(format!("{error:#}")));
-                }
-            }
-        }
-    }
-    let host = Host::look(&bench);
-    if options.json {
-        let tools = costs.iter().map(|(name, runs)| document(name, runs)).collect::<Vec<_>>();
-        let rows = ROWS.iter().map(|row| row.json(&costs)).collect::<Vec<_>>();
-        println!("{:#}", json!({"host": host.json(), "disk": world.facts(), "tools": tools, "rows": rows}));
-    } else {
-        print!("\non: {host}\n{}\n\n{}", world.facts(), rows::table(&tools, &costs));
-    }
-    Ok(())
-}
-
-fn once(tool: &Tool) -> Result<Cost> {
-    (tool.prepare)()?;
-    let mut command = Command::new(&tool.program);
-    command.args(&tool.arguments).envs(tool.environment.iter().copied());
-    let mut cost = measure::run(&mut command)?;
-    cost.bytes = (tool.bytes)()?;
-    Ok(cost)
-}
-
-fn document(name: &str, runs: &Result<Vec<Cost>, String>) -> serde_json::Value {
-    match runs {
-        Ok(runs) => {
-            let seconds: Vec<f64> = runs.iter().map(|cost| cost.seconds).collect();
-            let cost = measure::median(runs).unwrap_or_default();
-            json!({"name": name, "seconds": seconds, "median": cost.seconds, "memory_kib": cost.memory,
-                   "bytes": cost.bytes})
-        }
-        Err(why) => json!({"name": name, "failed": why}),
-    }
+    race::run(options, &bench, &world.facts(), &tools::all(&world)?, &ROWS)
 }

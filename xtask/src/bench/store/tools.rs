@@ -1,29 +1,19 @@
 //! Every program that is measured, with what it is given.
 
-use super::{measure, world::World};
-use crate::run::{program, succeed};
+use super::world::World;
+use crate::{
+    bench::{
+        measure,
+        race::{Tool, counted, removed, words},
+    },
+    run::{program, succeed},
+};
 use anyhow::{Context, Result};
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
-
-/// One program with its arguments.
-pub(super) struct Tool {
-    pub(super) name: &'static str,
-    pub(super) program: PathBuf,
-    pub(super) arguments: Vec<OsString>,
-    pub(super) environment: &'static [(&'static str, &'static str)],
-    /// Brings the world to where a run starts; not timed.
-    pub(super) prepare: Box<dyn Fn() -> Result<()>>,
-    /// Counts what a run has written.
-    pub(super) bytes: Box<dyn Fn() -> Result<u64>>,
-}
-
-fn words(words: &[&str]) -> Vec<OsString> {
-    words.iter().map(OsString::from).collect()
-}
 
 /// All of them, in the order of a round. A program that is not installed fails its first run, and takes no further part.
 pub(super) fn all(world: &World) -> Result<Vec<Tool>> {
@@ -51,21 +41,6 @@ pub(super) fn all(world: &World) -> Result<Vec<Tool>> {
         tools.extend([tool.first(world), tool.second(world)]);
     }
     Ok(tools)
-}
-
-fn removed(path: PathBuf) -> Box<dyn Fn() -> Result<()>> {
-    Box::new(move || {
-        if path.is_dir() {
-            fs_err::remove_dir_all(&path)?;
-        } else if path.exists() {
-            fs_err::remove_file(&path)?;
-        }
-        Ok(())
-    })
-}
-
-fn counted(path: PathBuf) -> Box<dyn Fn() -> Result<u64>> {
-    Box::new(move || measure::bytes(&path))
 }
 
 fn convert(

@@ -1,6 +1,6 @@
 //! The disk, and the installation that holds its snapshots; made once, and kept while the disk stays the same.
 
-use super::{Bench, measure};
+use crate::bench::{Bench, measure};
 use crate::run::{cargo, output, shown, succeed, target};
 use anyhow::{Context, Result, ensure};
 use std::{
