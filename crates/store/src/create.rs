@@ -15,11 +15,10 @@
 mod worker;
 
 use crate::{
-    BlockContent, BlockMap, BlockRef, Error, FrameRef, Put, Region, Snapshot, Tag,
+    BlockContent, BlockMap, BlockRef, Error, FrameRef, Region, Snapshot, Tag,
     map::{MAX_VOLUME_GIB, volume_gib},
     pack::PackWriter,
-    read::map_path,
-    snapshot::{Counts, FOLDER},
+    snapshot::Counts,
 };
 use kiln_qcow2::BlockSource;
 use kiln_types::{AccountId, BlockIndex, Digest, SnapshotId, Timestamp};
@@ -95,17 +94,12 @@ impl Region {
         let counts =
             Counts { changed: changes.len() as u64, new: written.new, stored_bytes: written.stored_bytes };
         let map = BlockMap::child(job.parent.as_ref(), id, size, changes);
-        self.create_new(&map_path(id), map.encode()).await?;
-
         let mut record = Snapshot::completed(id, &map, &counts, start);
         record.parent_snapshot_id = new.parent;
         record.owner_id = new.owner;
         record.description = new.description;
         record.tags = new.tags;
-        match self.versions(FOLDER).put(&id.to_string(), 1, &record).await? {
-            Put::Done => Ok(record),
-            Put::Taken => Err(Error::Taken { path: format!("{FOLDER}/{id}") }),
-        }
+        self.publish(map, record).await
     }
 
     async fn parent_map(&self, parent: Option<SnapshotId>, size: u64) -> Result<Option<BlockMap>, Error> {
@@ -117,13 +111,6 @@ impl Region {
             return Err(Error::SmallerThanParent { parent, parent_size: map.size, size });
         }
         Ok(Some(map))
-    }
-
-    async fn create_new(&self, path: &str, bytes: Vec<u8>) -> Result<(), Error> {
-        match self.create_object(path, bytes.into()).await? {
-            Put::Done => Ok(()),
-            Put::Taken => Err(Error::Taken { path: path.to_owned() }),
-        }
     }
 
     /// Runs the workers and writes what they find into packs.

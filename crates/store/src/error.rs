@@ -37,7 +37,7 @@ pub enum Error {
     /// An object could not be read, written or listed.
     #[error("could not {operation} {path}")]
     Object {
-        /// `read`, `write` or `list`.
+        /// `read`, `write`, `list`, `delete` or `move`.
         operation: &'static str,
         /// The object's path in the region, or the prefix listed.
         path: String,
@@ -145,6 +145,20 @@ pub enum Error {
     /// A worker thread ended without an answer.
     #[error("a thread that compresses blocks ended unexpectedly")]
     Worker,
+    /// Two snapshots have no ancestor in common.
+    #[error("{first} and {second} are of different lineages")]
+    Unrelated {
+        /// The first.
+        first: SnapshotId,
+        /// The second.
+        second: SnapshotId,
+    },
+    /// A writer stood still between its last look at the region and the record.
+    #[error("snapshot {id} took too long to publish: a garbage collection may have taken blocks from it")]
+    TooSlow {
+        /// The snapshot that is not there.
+        id: SnapshotId,
+    },
     /// A snapshot's record or map is there already under a new random id.
     #[error("{path} is there already")]
     Taken {
@@ -159,6 +173,7 @@ impl Error {
     pub const fn code(&self) -> Option<&'static str> {
         match self {
             Self::SnapshotNotFound { .. } => Some("InvalidSnapshot.NotFound"),
+            Self::Unrelated { .. } => Some("UNRELATED_SNAPSHOTS"),
             _ => None,
         }
     }

@@ -19,14 +19,17 @@ const READS_AT_ONCE: usize = 16;
 pub(crate) type Known = HashMap<Digest, FrameRef>;
 
 impl Region {
-    /// Reads the index of every pack.
+    /// Reads the index of every pack that may lend blocks: what a garbage collection has condemned or a check found
+    /// damaged lends none.
     ///
     /// A pack whose index cannot be read lends no blocks: what it holds is stored again, and whoever needs the pack
     /// itself is told of the damage.
     pub(crate) async fn known_blocks(&self) -> Result<Known, Error> {
+        let (condemned, quarantined) = (self.condemned().await?, self.quarantined().await?);
+        let lends = |path: &str| !condemned.contains(path) && !quarantined.contains(path);
         let packs = self.list_objects(pack::FOLDER).await?.into_iter().filter_map(|object| {
             let id = PackId::from_path(object.location.as_ref())?;
-            Some((id, object.size))
+            lends(object.location.as_ref()).then_some((id, object.size))
         });
         let reads = packs.map(async |(id, size)| (id, self.pack_index(id, size).await));
         let indexes = stream::iter(reads).buffered(READS_AT_ONCE).collect::<Vec<_>>().await;

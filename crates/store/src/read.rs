@@ -1,7 +1,7 @@
 //! Reading snapshots back.
 
 use crate::{
-    BlockMap, Error, FrameDecoder, FrameRef, PackId, Region, Snapshot, Verify,
+    BlockMap, Error, FrameDecoder, FrameRef, PackId, Region, Snapshot, SnapshotState, Verify,
     frame::{self, BLOCK},
     snapshot::FOLDER,
 };
@@ -21,8 +21,10 @@ impl Region {
     /// # Errors
     /// [`Error::SnapshotNotFound`], or when the region cannot be read.
     pub async fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, Error> {
-        let newest = self.versions(FOLDER).newest(&id.to_string()).await?;
-        newest.map(|version| version.record).ok_or(Error::SnapshotNotFound { id })
+        let newest = self.versions(FOLDER).newest::<Snapshot>(&id.to_string()).await?;
+        let record =
+            newest.map(|version| version.record).filter(|record| record.state != SnapshotState::Deleted);
+        record.ok_or(Error::SnapshotNotFound { id })
     }
 
     /// Reads the records of all snapshots, by start time and then id.
@@ -32,6 +34,7 @@ impl Region {
     pub async fn snapshots(&self) -> Result<Vec<Snapshot>, Error> {
         let all = self.versions(FOLDER).all::<Snapshot>().await?;
         let mut snapshots = all.into_iter().map(|(_, version)| version.record).collect::<Vec<_>>();
+        snapshots.retain(|snapshot| snapshot.state != SnapshotState::Deleted);
         snapshots.sort_by_key(|snapshot| (snapshot.start_time, snapshot.snapshot_id));
         Ok(snapshots)
     }

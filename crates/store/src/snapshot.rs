@@ -35,6 +35,8 @@ pub enum SnapshotState {
         #[serde(rename = "StateMessage")]
         message: String,
     },
+    /// It is no more, and a garbage collection takes what is left of it.
+    Deleted,
 }
 
 /// A snapshot's record.

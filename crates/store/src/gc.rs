@@ -1,0 +1,263 @@
+//! Garbage collection: what no snapshot names goes away, beside writers and readers that run.
+//!
+//! ```text
+//! condemned/<random>.json     {"FormatVersion": 1, "Objects": ["packs/….pack", "snapshots/…/map"]}
+//!
+//! garbage, older than the grace ─▶ condemned ─ the grace ─▶ still garbage? ─▶ deleted
+//!                                     │                          └ no: taken off the list
+//!                                     └ writers store again what they counted on there (publish.rs)
+//! ```
+//! A writer looks at the lists when it begins, to borrow nothing that is condemned, and again before it publishes. If it
+//! did not see a list, it looked before the list was made, and its record was there within ten minutes: the second look,
+//! which comes after the grace, finds it. A reader has the grace as well, from a snapshot's deletion on.
+//!
+//! Anything that cannot be read ends a collection before it deletes.
+
+use crate::{
+    BlockMap, Error, PackId, Progress, Put, Region, Snapshot, SnapshotState, objects::object_error, pack,
+    read::map_path, snapshot,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use kiln_types::SnapshotId;
+use object_store::{ObjectMeta, ObjectStoreExt};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::{Duration, SystemTime},
+};
+
+/// The folder of condemned lists.
+pub(crate) const FOLDER: &str = "condemned";
+
+/// The format of a list. A change makes older builds refuse to write to a region that has one.
+const FORMAT_VERSION: u32 = 1;
+
+/// The shortest grace that is safe beside writers and readers.
+pub const MIN_GRACE: Duration = Duration::from_secs(60 * 60);
+
+/// Maps that are read at the same time.
+const READS_AT_ONCE: usize = 4;
+
+/// How a collection goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Collect {
+    /// How long garbage is kept before it is condemned, and again before it is deleted. Less than [`MIN_GRACE`] is for
+    /// regions that nothing else uses meanwhile.
+    pub grace: Duration,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// What a collection did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Collected {
+    /// Objects that were condemned now: the first collection after the grace deletes them.
+    pub condemned: Vec<Garbage>,
+    /// Objects that wait since earlier collections.
+    pub waiting: Vec<Garbage>,
+    /// Objects that were deleted.
+    pub deleted: Vec<Garbage>,
+    /// Objects that nobody needs and that are too young to be condemned; a writer may still be about to name them.
+    pub young: Vec<Garbage>,
+}
+
+/// An object that no snapshot names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Garbage {
+    /// Its path in the region.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct List {
+    format_version: u32,
+    objects: Vec<String>,
+}
+
+impl Region {
+    /// Reads what collections have condemned.
+    pub(crate) async fn condemned(&self) -> Result<HashSet<String>, Error> {
+        let lists = self.condemned_lists().await?;
+        Ok(lists.into_iter().flat_map(|(_, list)| list.objects).collect())
+    }
+
+    async fn condemned_lists(&self) -> Result<Vec<(ObjectMeta, List)>, Error> {
+        let mut lists = Vec::new();
+        for meta in self.list_objects(FOLDER).await? {
+            let path = meta.location.to_string();
+            if let Some(list) = self.condemned_list(&path).await? {
+                lists.push((meta, list));
+            }
+        }
+        Ok(lists)
+    }
+
+    /// Reads one list, or nothing where it has gone meanwhile.
+    pub(crate) async fn condemned_list(&self, path: &str) -> Result<Option<List>, Error> {
+        let Some(bytes) = self.read_record(path).await? else { return Ok(None) };
+        let list: List = serde_json::from_slice(&bytes)
+            .map_err(|source| Error::Record { path: path.to_owned(), source })?;
+        match list.format_version {
+            found if found > FORMAT_VERSION => {
+                Err(Error::Newer { path: path.to_owned(), found, supported: FORMAT_VERSION })
+            }
+            _ => Ok(Some(list)),
+        }
+    }
+
+    /// Condemns what no snapshot names, and deletes what was condemned for long enough.
+    ///
+    /// # Errors
+    /// When anything cannot be read or is damaged: what it names is not known then, and nothing is deleted.
+    pub async fn collect(
+        &self,
+        collect: Collect,
+        progress: impl FnMut(Progress) + Send,
+    ) -> Result<Collected, Error> {
+        let now = SystemTime::now();
+        let old = |meta: &ObjectMeta| {
+            let age = now.duration_since(meta.last_modified.into()).unwrap_or_default();
+            age >= collect.grace
+        };
+        // The lists' ages are taken before the look at the records.
+        let lists = self.condemned_lists().await?;
+        let garbage = self.garbage(progress).await?;
+        let mut collected = Collected::default();
+        let mut listed = HashSet::new();
+        let mut due = Vec::new();
+        for (meta, list) in &lists {
+            listed.extend(list.objects.iter().cloned());
+            if old(meta) {
+                due.push(meta);
+                collected
+                    .deleted
+                    .extend(list.objects.iter().filter_map(|path| garbage.objects.get(path)).map(described));
+            } else {
+                collected
+                    .waiting
+                    .extend(list.objects.iter().filter_map(|path| garbage.objects.get(path)).map(described));
+            }
+        }
+        for (path, meta) in garbage.objects.iter().filter(|(path, _)| !listed.contains(*path)) {
+            tracing::debug!(path, "garbage");
+            if old(meta) { &mut collected.condemned } else { &mut collected.young }.push(described(meta));
+        }
+        for grave in &garbage.graves {
+            let of =
+                if grave.last().is_some_and(&old) { &mut collected.deleted } else { &mut collected.young };
+            of.extend(grave.iter().map(described));
+        }
+        if !collect.dry_run {
+            self.condemn(&collected.condemned).await?;
+            for object in &collected.deleted {
+                self.delete_object(&object.path).await?;
+            }
+            for list in due {
+                self.delete_object(list.location.as_ref()).await?;
+            }
+        }
+        Ok(collected)
+    }
+
+    async fn condemn(&self, objects: &[Garbage]) -> Result<(), Error> {
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let path = format!("{FOLDER}/{}.json", PackId::random());
+        let objects = objects.iter().map(|object| object.path.clone()).collect();
+        let list = List { format_version: FORMAT_VERSION, objects };
+        let json =
+            serde_json::to_vec(&list).map_err(|source| Error::Record { path: path.clone(), source })?;
+        match self.create_object(&path, json.into()).await? {
+            Put::Done => Ok(()),
+            Put::Taken => Err(Error::Taken { path }),
+        }
+    }
+
+    /// Finds what no record names. Records are listed after packs: one that is published meanwhile is seen.
+    async fn garbage(&self, mut progress: impl FnMut(Progress) + Send) -> Result<Found, Error> {
+        let packs = self.list_objects(pack::FOLDER).await?;
+        let objects = self.list_objects(snapshot::FOLDER).await?;
+        let records = self.versions(snapshot::FOLDER).all::<Snapshot>().await?;
+        let records = records.into_iter().map(|(_, version)| (version.record.snapshot_id, version.record));
+        let records: BTreeMap<SnapshotId, Snapshot> = records.collect();
+        let named = records.values().filter(|record| record.state != SnapshotState::Deleted);
+        let named: Vec<_> = named.collect();
+        let (mut done, total) = (0, named.len() as u64);
+        let reads = named.into_iter().map(|record| self.packs_of(record));
+        let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
+        let mut live = HashSet::new();
+        while let Some(packs) = reads.try_next().await? {
+            live.extend(packs);
+            done += 1;
+            progress(Progress { done, total, ..Progress::default() });
+        }
+        let mut found = Found::default();
+        for meta in packs {
+            let id = PackId::from_path(meta.location.as_ref());
+            if id.is_some_and(|id| !live.contains(&id)) {
+                found.objects.insert(meta.location.to_string(), meta);
+            }
+        }
+        let mut folders = BTreeMap::<SnapshotId, Vec<ObjectMeta>>::new();
+        for meta in objects {
+            let name = meta.location.as_ref().split('/').nth(1);
+            if let Some(id) = name.and_then(|name| name.parse().ok()) {
+                folders.entry(id).or_default().push(meta);
+            }
+        }
+        for (id, mut objects) in folders {
+            match records.get(&id).map(|record| &record.state) {
+                None => {
+                    found.objects.extend(objects.into_iter().map(|meta| (meta.location.to_string(), meta)));
+                }
+                Some(SnapshotState::Deleted) => {
+                    // The record that says so goes last.
+                    objects
+                        .sort_by_key(|meta| (meta.location.as_ref() != map_path(id), meta.location.clone()));
+                    found.graves.push(objects);
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(found)
+    }
+
+    async fn packs_of(&self, record: &Snapshot) -> Result<HashSet<PackId>, Error> {
+        let path = map_path(record.snapshot_id);
+        match self.read_object(&path).await? {
+            Some(bytes) => Ok(BlockMap::decode(&path, &bytes)?.data().map(|(_, frame)| frame.pack).collect()),
+            // Its map is in quarantine.
+            None if matches!(record.state, SnapshotState::Error { .. }) => Ok(HashSet::new()),
+            None => Err(Error::Damaged { path, what: "it is missing".to_owned() }),
+        }
+    }
+
+    pub(crate) async fn delete_object(&self, path: &str) -> Result<(), Error> {
+        match self.inner.store.delete(&path.into()).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(object_error("delete", path, source)),
+        }
+    }
+}
+
+/// What no record names.
+#[derive(Default)]
+struct Found {
+    /// Packs, and maps without a record, by path.
+    objects: BTreeMap<String, ObjectMeta>,
+    /// All objects of deleted snapshots, of each the record that says so last.
+    graves: Vec<Vec<ObjectMeta>>,
+}
+
+fn described(meta: &ObjectMeta) -> Garbage {
+    Garbage { path: meta.location.to_string(), bytes: meta.size }
+}
+
+#[cfg(test)]
+mod tests;
