@@ -2,7 +2,7 @@
 
 use crate::{regions::RegionsError, reuse::StepChoice};
 use kiln_machine::provisioner::StepError;
-use kiln_types::{ByteSize, Digest, ImageId, ImageName, ParseError, RegionName};
+use kiln_types::{ByteSize, Digest, ImageId, ImageName, ParseError, RegionName, SnapshotId};
 use std::{io, path::PathBuf};
 
 /// How callers react to an error.
@@ -174,6 +174,14 @@ pub enum Error {
         step: StepChoice,
         /// The names of the steps, in order.
         steps: Vec<String>,
+    },
+    /// Images are made of a snapshot. The text is EC2's.
+    #[error("The snapshot {id} is currently in use by {}", listed(images))]
+    SnapshotInUse {
+        /// The snapshot.
+        id: SnapshotId,
+        /// The images.
+        images: Vec<ImageId>,
     },
     /// The configuration names no region so.
     #[error("there is no region {name} in the configuration")]
@@ -378,6 +386,11 @@ pub enum Error {
     Export(#[from] kiln_export::Error),
 }
 
+/// Lists ids as EC2 does.
+fn listed(ids: &[ImageId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 impl Error {
     /// Returns EC2's code of a refusal, for scripts.
     #[must_use]
@@ -385,6 +398,7 @@ impl Error {
         match self {
             Self::Store(error) | Self::Catalog(kiln_catalog::Error::Store(error)) => error.code(),
             Self::Catalog(error) => Some(error.code()),
+            Self::SnapshotInUse { .. } => Some("InvalidSnapshot.InUse"),
             _ => None,
         }
     }
@@ -422,6 +436,9 @@ impl Error {
             Self::NoSuchLayer { .. } => Some("kiln cache list".to_owned()),
             Self::NotLookedUp { .. } => Some("kiln plan TEMPLATE   # with a network, once".to_owned()),
             Self::NoSuchRegion { .. } => Some("kiln region list".to_owned()),
+            Self::SnapshotInUse { images, .. } => {
+                images.first().map(|image| format!("kiln image deregister {image}"))
+            }
             Self::RegionNamed { name } => Some(format!("kiln region remove {name}")),
             Self::NoKernel { .. } => Some("kiln doctor --fix".to_owned()),
             Self::Leaked { .. } => Some(

@@ -49,6 +49,13 @@ pub enum Phase {
         /// The bundle's name.
         prefix: String,
     },
+    /// Blocks are read and compared with their digests.
+    Verify {
+        /// Whose: a snapshot or a region.
+        what: String,
+    },
+    /// What no snapshot names is looked for and deleted.
+    Collect,
 }
 
 impl Phase {
@@ -76,6 +83,8 @@ impl fmt::Display for Phase {
             Self::Register => f.write_str("image"),
             Self::Export { path } => write!(f, "export {path}"),
             Self::Bundle { prefix } => write!(f, "bundle {prefix}"),
+            Self::Verify { what } => write!(f, "verify {what}"),
+            Self::Collect => f.write_str("garbage collection"),
         }
     }
 }

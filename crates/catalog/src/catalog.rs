@@ -208,7 +208,7 @@ impl Catalog {
     /// [`Error::ImageNotFound`] for an id that is not there for this account, or [`Error::Store`].
     pub async fn describe(&self, query: &ImageQuery) -> Result<Vec<Image>, Error> {
         let images = if query.ids.is_empty() {
-            self.records.all(self.index.as_deref()).await?
+            self.all_records().await?
         } else {
             let mut images = Vec::with_capacity(query.ids.len());
             for id in &query.ids {
@@ -219,6 +219,11 @@ impl Catalog {
             images
         };
         Ok(query.pick(images, &self.viewer, Timestamp::now()))
+    }
+
+    /// Reads the newest version of every record, whoever may see it.
+    pub(crate) async fn all_records(&self) -> Result<Vec<Image>, Error> {
+        Ok(self.records.all(self.index.as_deref()).await?)
     }
 
     /// Writes the record that makes an image available, and gives the name back where that fails.

@@ -21,6 +21,7 @@ mod query;
 mod records;
 mod resolve;
 mod tags;
+mod usage;
 
 pub use catalog::Catalog;
 pub use edit::ImageEdit;

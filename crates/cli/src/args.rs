@@ -2,6 +2,8 @@
 
 mod bundle;
 mod image;
+mod region;
+mod snapshot;
 
 pub(crate) use bundle::{
     Bundle, BundleCreate, BundleDelete, BundleExtract, BundleKeygen, BundleMigrate, BundleShow,
@@ -11,9 +13,14 @@ pub(crate) use image::{
     BootModeName, Image, ImageEdit, ImageImport, ImageList, ImageRegister, ImageShow, Protection, SortBy,
 };
 
+pub(crate) use region::{Fsck, Gc, Region, RegionAdd, RegionRemove};
+pub(crate) use snapshot::{
+    Snapshot, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotShow, SnapshotVerify,
+};
+
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use kiln_builder::StepChoice;
-use kiln_types::{AccountId, ByteSize, RegionName, SnapshotId, TimeSpan};
+use kiln_types::{AccountId, ByteSize, RegionName, TimeSpan};
 use std::{num::NonZero, path::PathBuf};
 
 /// Builds golden VM images from templates, and keeps them as Amazon EC2 keeps AMIs: snapshots, image records and
@@ -62,12 +69,16 @@ pub(crate) enum Command {
     /// List, show, import, register, share, edit and deregister images
     #[command(subcommand)]
     Image(Image),
-    /// List and show snapshots
+    /// Create, list, show, compare, verify and delete snapshots
     #[command(subcommand)]
     Snapshot(Snapshot),
     /// List, add and remove regions: places that hold snapshots and images, which teams may share
     #[command(subcommand)]
     Region(Region),
+    /// Delete what no snapshot of the region names, beside whatever else runs
+    Gc(Gc),
+    /// Read everything in the region, and say what is damaged
+    Fsck(Fsck),
     /// Write an image's or a snapshot's disk to a file
     Export(Export),
     /// List, prune and verify what builds keep to begin from
@@ -211,52 +222,6 @@ pub(crate) struct CachePrune {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Snapshot {
-    /// List snapshots, the newest last
-    List(List),
-    /// Show one snapshot
-    Show(SnapshotShow),
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct SnapshotShow {
-    /// A snapshot's id
-    #[arg(value_name = "SNAPSHOT")]
-    pub(crate) snapshot: SnapshotId,
-    /// Print JSON, in the shape of EC2's API
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Region {
-    /// List this host's regions
-    List(List),
-    /// Name a region in the configuration; one that is not there yet is made
-    Add(RegionAdd),
-    /// Take a region out of the configuration; what it holds stays
-    Remove(RegionRemove),
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct RegionAdd {
-    /// What this host calls the region
-    #[arg(value_name = "NAME")]
-    pub(crate) name: RegionName,
-    /// s3://bucket/prefix, reached as the AWS_ variables say (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, …), or
-    /// a folder
-    #[arg(value_name = "URL")]
-    pub(crate) url: String,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct RegionRemove {
-    /// The region's name
-    #[arg(value_name = "NAME")]
-    pub(crate) name: RegionName,
 }
 
 #[derive(Debug, ClapArgs)]

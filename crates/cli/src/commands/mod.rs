@@ -5,6 +5,8 @@ pub(crate) mod bundle;
 mod cache;
 pub(crate) mod doctor;
 pub(crate) mod export;
+mod fsck;
+mod gc;
 pub(crate) mod image;
 pub(crate) mod plan;
 pub(crate) mod region;
@@ -36,6 +38,8 @@ pub(crate) fn run(args: Args) -> Result<String, Failure> {
         Command::Plan(args) => block_on(plan::run(&global, &args)),
         Command::Image(args) => block_on(image::run(&global, &args)),
         Command::Region(args) => block_on(region::run(&global, &args)),
+        Command::Gc(args) => block_on(gc::run(&global, &args)),
+        Command::Fsck(args) => block_on(fsck::run(&global, &args)),
         Command::Snapshot(args) => block_on(snapshot::run(&global, &args)),
         Command::Export(args) => block_on(export::run(&global, &args)),
         Command::Cache(args) => block_on(cache::run(&global, &args)),

@@ -1,0 +1,159 @@
+//! Snapshots from disk files, their deletion, and what looks after a whole region.
+
+use crate::{Error, Events, Kiln, Phase, base::stored};
+use kiln_catalog::Tag;
+use kiln_qcow2::{BlockSource, KnownContent};
+use kiln_store::{Checked, Collect, Collected, NewSnapshot, Problem, Snapshot, Verified};
+use kiln_types::{BLOCK_SIZE, BlockIndex, SnapshotId};
+use std::{collections::BTreeSet, path::PathBuf};
+
+/// A snapshot to be made of a disk file.
+#[derive(Debug, Clone)]
+pub struct SnapshotRequest {
+    /// The file.
+    pub file: PathBuf,
+    /// Its format; its first bytes say it where this does not.
+    pub format: Option<String>,
+    /// The snapshot that blocks are inherited from where they are the same.
+    pub parent: Option<SnapshotId>,
+    /// What it is, for people.
+    pub description: String,
+    /// Tags.
+    pub tags: Vec<(String, String)>,
+}
+
+impl Kiln {
+    /// Stores a disk file as a snapshot.
+    ///
+    /// # Errors
+    /// When the file is refused or smaller than the parent's volume, or something cannot be read or written.
+    pub async fn create_snapshot(
+        &self,
+        request: &SnapshotRequest,
+        events: &Events,
+    ) -> Result<Snapshot, Error> {
+        let folder = self.home.new_build()?;
+        let mut source = self.volume_of(&request.file, request.format.as_deref(), &folder, events).await?;
+        if let Some(parent) = request.parent {
+            let inherited = self.region.block_map(parent).await?;
+            let blocks = inherited.data().map(|(index, _)| index).collect();
+            source = Box::new(Over { source, blocks });
+        }
+        let phase = events.begin(Phase::Snapshot);
+        let tag = |(key, value): &(String, String)| Tag { key: key.clone(), value: value.clone() };
+        let new = NewSnapshot {
+            source,
+            parent: request.parent,
+            owner: self.catalog.viewer().account,
+            description: request.description.clone(),
+            tags: request.tags.iter().map(tag).collect(),
+        };
+        let snapshot = self.store(new, events).await?;
+        phase.done(stored(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// Deletes a snapshot that no image names.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotInUse`], or when there is none for this account.
+    pub async fn delete_snapshot(&self, id: SnapshotId) -> Result<(), Error> {
+        let not_found = kiln_store::Error::SnapshotNotFound { id };
+        if self.region.snapshot(id).await?.owner_id != self.catalog.viewer().account {
+            return Err(not_found.into());
+        }
+        self.check_unused(id).await?;
+        self.region.delete_snapshot(id).await?;
+        // An image may have been registered meanwhile.
+        if let Err(used) = self.check_unused(id).await {
+            self.region.undelete_snapshot(id).await?;
+            return Err(used);
+        }
+        Ok(())
+    }
+
+    async fn check_unused(&self, id: SnapshotId) -> Result<(), Error> {
+        match self.catalog.snapshots_in_use().await?.remove(&id) {
+            Some(images) => Err(Error::SnapshotInUse { id, images }),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads every block of a snapshot.
+    ///
+    /// # Errors
+    /// When the region cannot be read; a damaged block is an answer.
+    pub async fn verify_snapshot(&self, id: SnapshotId, events: &Events) -> Result<Verified, Error> {
+        let phase = events.begin(Phase::Verify { what: id.to_string() });
+        let verified = self.region.verify_snapshot(id, progress(events)).await?;
+        phase.done(format!("{} blocks, {} damaged", verified.blocks, verified.damaged.len()));
+        Ok(verified)
+    }
+
+    /// Deletes what no snapshot of the region names, in two collections with a grace between them.
+    ///
+    /// # Errors
+    /// When anything cannot be read: nothing is deleted then.
+    pub async fn collect_garbage(&self, collect: Collect, events: &Events) -> Result<Collected, Error> {
+        let phase = events.begin(Phase::Collect);
+        let collected = self.region.collect(collect, |_maps| {}).await?;
+        phase.done(String::new());
+        Ok(collected)
+    }
+
+    /// Reads everything in the region, and says what is wrong; with `repair`, takes it aside.
+    ///
+    /// # Errors
+    /// When the region cannot be read, or not be written for a repair.
+    pub async fn fsck(&self, repair: bool, events: &Events) -> Result<Checked, Error> {
+        let phase = events.begin(Phase::Verify { what: format!("region {}", self.region.name()) });
+        let mut checked = self.region.fsck(repair, progress(events)).await?;
+        let snapshots = self.region.snapshots().await?.into_iter().map(|snapshot| snapshot.snapshot_id);
+        let snapshots: BTreeSet<_> = snapshots.collect();
+        for (id, images) in self.catalog.snapshots_in_use().await? {
+            let missing = images.into_iter().filter(|_| !snapshots.contains(&id)).map(|image| Problem {
+                path: image.to_string(),
+                what: format!("it names {id}, which does not exist"),
+                repair: None,
+            });
+            checked.problems.extend(missing);
+        }
+        phase.done(String::new());
+        Ok(checked)
+    }
+}
+
+fn progress(events: &Events) -> impl FnMut(kiln_store::Progress) + Send + use<> {
+    let tell = events.clone();
+    move |progress| tell.progress(progress.done * BLOCK_SIZE, progress.total * BLOCK_SIZE)
+}
+
+/// A whole disk over a parent: where the parent has data the disk may have holes, which are changes then.
+struct Over {
+    source: Box<dyn BlockSource>,
+    blocks: Vec<BlockIndex>,
+}
+
+impl BlockSource for Over {
+    fn size(&self) -> u64 {
+        self.source.size()
+    }
+
+    fn changed_blocks(&mut self) -> Result<Vec<BlockIndex>, kiln_qcow2::Error> {
+        let mut blocks: BTreeSet<_> = self.source.changed_blocks()?.into_iter().collect();
+        blocks.extend(self.blocks.iter().filter(|block| block.offset() < self.source.size()));
+        Ok(blocks.into_iter().collect())
+    }
+
+    fn known_content(&self, index: BlockIndex) -> Option<KnownContent> {
+        self.source.known_content(index)
+    }
+
+    fn read_block(&mut self, index: BlockIndex, buffer: &mut [u8]) -> Result<(), kiln_qcow2::Error> {
+        self.source.read_block(index, buffer)
+    }
+
+    fn reopen(&self) -> Result<Box<dyn BlockSource>, kiln_qcow2::Error> {
+        Ok(Box::new(Self { source: self.source.reopen()?, blocks: Vec::new() }))
+    }
+}

@@ -1,0 +1,84 @@
+//! The command line of `kiln snapshot`.
+
+use super::{List, name_and_value};
+use clap::{Args as ClapArgs, Subcommand};
+use kiln_types::SnapshotId;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Snapshot {
+    /// Store a disk file as a snapshot
+    Create(SnapshotCreate),
+    /// List snapshots, the newest last
+    List(List),
+    /// Show one snapshot
+    Show(SnapshotShow),
+    /// List the blocks that two snapshots of one lineage wrote differently
+    Diff(SnapshotDiff),
+    /// Read every block of a snapshot and compare it with its digest
+    Verify(SnapshotVerify),
+    /// Delete a snapshot that no image names; those made from it stay whole
+    Delete(SnapshotDelete),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SnapshotCreate {
+    /// The disk: raw, qcow2, vmdk, vhd or vhdx, in a single file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Inherit the blocks of this snapshot that are the same; the disk may be larger, never smaller
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub(crate) parent: Option<SnapshotId>,
+    /// The file's format [default: what its first bytes say, else raw]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// What the snapshot is, for people
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) description: String,
+    /// Tag the snapshot; may be given many times
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) tags: Vec<(String, String)>,
+    /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SnapshotDiff {
+    /// A snapshot
+    #[arg(value_name = "FIRST")]
+    pub(crate) first: SnapshotId,
+    /// Another of its lineage
+    #[arg(value_name = "SECOND")]
+    pub(crate) second: SnapshotId,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SnapshotVerify {
+    /// A snapshot's id
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotId,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SnapshotDelete {
+    /// A snapshot's id
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotId,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SnapshotShow {
+    /// A snapshot's id
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotId,
+    /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
+}
