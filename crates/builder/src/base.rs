@@ -18,10 +18,10 @@ use kiln_catalog::Image;
 use kiln_qcow2::RawDisk;
 use kiln_store::{BlockContent, BlockMap, NewSnapshot};
 use kiln_template::{Source, Template};
-use kiln_types::{ByteSize, Digest, SnapshotId, Timestamp};
+use kiln_types::{ByteSize, Digest, RegionName, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{
-    io,
+    collections::BTreeMap,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -29,12 +29,17 @@ use std::{
 /// Notes beside a disk that its last partition was made larger, and the file system in it was not yet.
 pub(crate) const GROWN: &str = "grown";
 
+/// The disk of a base that was made once.
+const FIRST_DISK: &str = "disk.raw";
+
 /// A base disk and its snapshot.
 #[derive(Debug, Clone)]
 pub(crate) struct Base {
     /// The raw disk; never written to.
     pub(crate) disk: PathBuf,
     pub(crate) record: BaseRecord,
+    /// The snapshot of it in the region of the build.
+    pub(crate) snapshot: SnapshotId,
     /// The image whose root volume it is, if it is one's.
     pub(crate) image: Option<Image>,
 }
@@ -46,7 +51,6 @@ pub(crate) struct BaseRecord {
     /// The source for people.
     pub(crate) source: String,
     /// The disk's file.
-    #[serde(default = "first_disk")]
     pub(crate) disk: String,
     /// The disk's exact size in bytes.
     pub(crate) size: u64,
@@ -55,19 +59,20 @@ pub(crate) struct BaseRecord {
     pub(crate) grown: bool,
     /// What the disk holds: the parent of every step's key.
     pub(crate) content: Digest,
-    /// The snapshot of the disk.
-    pub(crate) snapshot: SnapshotId,
-}
-
-/// The disk of a base that was made once.
-fn first_disk() -> String {
-    "disk.raw".to_owned()
+    /// The snapshots of the disk, one a region.
+    pub(crate) snapshots: BTreeMap<RegionName, SnapshotId>,
 }
 
 impl BaseRecord {
     /// Reads the record in a base's folder, where there is one.
     pub(crate) fn read(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&fs_err::read(folder.join("base.json")).ok()?).ok()
+    }
+
+    /// Returns the disk where it is as long as it was; a shorter one lost its end.
+    fn disk_in(&self, folder: &Path) -> Option<PathBuf> {
+        let disk = folder.join(&self.disk);
+        fs_err::metadata(&disk).is_ok_and(|found| found.len() == self.size).then_some(disk)
     }
 }
 
@@ -82,21 +87,14 @@ impl Kiln {
     /// Returns the base of a source if it is there: the disk, its record, and the snapshot.
     pub(crate) async fn cached_base(&self, key: Digest) -> Result<Option<Base>, Error> {
         let folder = self.home.bases().join(key.to_string());
-        let record_path = folder.join("base.json");
-        let bytes = match fs_err::read(&record_path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let record: BaseRecord =
-            serde_json::from_slice(&bytes).map_err(|source| Error::Record { path: record_path, source })?;
-        let disk = folder.join(&record.disk);
-        let whole = fs_err::metadata(&disk).is_ok_and(|found| found.len() == record.size);
-        if !whole || self.region.snapshot(record.snapshot).await.is_err() {
+        let Some(record) = BaseRecord::read(&folder) else { return Ok(None) };
+        let snapshot = record.snapshots.get(self.region.name()).copied();
+        let (Some(disk), Some(snapshot)) = (record.disk_in(&folder), snapshot) else { return Ok(None) };
+        if self.region.snapshot(snapshot).await.is_err() {
             return Ok(None);
         }
         cache::touch(&folder);
-        Ok(Some(Base { disk, record, image: None }))
+        Ok(Some(Base { disk, record, snapshot, image: None }))
     }
 
     /// Looks up what only the network knows.
@@ -143,31 +141,56 @@ impl Kiln {
         }
         let place = self.home.bases().join(key.to_string());
         fs_err::create_dir_all(&place)?;
-        // A disk without a record was whole when its build was killed.
-        let disk = match BaseRecord::read(&place) {
-            None => place.join(first_disk()),
-            Some(_) => place.join(format!("disk-{}.raw", Timestamp::now().compact())),
+        let before = BaseRecord::read(&place);
+        // A disk that is there may only have no snapshot in this region yet.
+        let kept = before.as_ref().filter(|_| !refresh).and_then(|record| record.disk_in(&place));
+        let disk = match kept {
+            Some(disk) => disk,
+            None => self.new_disk(origin, &place, before.is_some(), folder, events, cancel).await?,
         };
-        if !disk.exists() {
-            match (&template.source, &origin.image) {
-                (_, Some(image)) => self.take_volume(image, &disk, folder, events).await?,
-                (Source::Iso(iso), None) => {
-                    self.install(template, iso, &disk, folder, events, cancel).await?;
-                }
-                (_, None) => self.make_disk(template, &disk, folder, events, cancel).await?,
-            }
-        }
         phase.done(allocated(&disk)?);
         let grown = place.join(GROWN).exists();
-        let base = match origin.image.as_ref().and_then(crate::kiln::root_of) {
+        let mut base = match origin.image.as_ref().and_then(crate::kiln::root_of) {
             Some(snapshot) => self.base_of(label, disk, grown, snapshot).await?,
             None => self.snapshot_base(label, disk, grown, events).await?,
         };
+        if let Some(before) = before.as_ref().filter(|before| before.disk == base.record.disk) {
+            for (region, snapshot) in &before.snapshots {
+                base.record.snapshots.entry(region.clone()).or_insert(*snapshot);
+            }
+        }
         let bytes = serde_json::to_vec(&base.record).map_err(Error::Canonical)?;
-        let before = BaseRecord::read(&place).map(|record| record.disk);
         write_whole(&place.join("base.json"), &bytes)?;
-        keep_disks(&place, &[Some(base.record.disk.clone()), before])?;
+        keep_disks(&place, &[Some(base.record.disk.clone()), before.map(|record| record.disk)])?;
         Ok(base)
+    }
+
+    /// Makes a base's disk, and returns where it lies: beside an earlier one, which builds may be reading.
+    async fn new_disk(
+        &self,
+        origin: &Origin<'_>,
+        place: &Path,
+        again: bool,
+        folder: &BuildFolder,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<PathBuf, Error> {
+        let disk = match again {
+            true => place.join(format!("disk-{}.raw", Timestamp::now().compact())),
+            false => place.join(FIRST_DISK),
+        };
+        // A disk without a record was whole when its build was killed.
+        if disk.exists() {
+            return Ok(disk);
+        }
+        match (&origin.template.source, &origin.image) {
+            (_, Some(image)) => self.take_volume(image, &disk, folder, events).await?,
+            (Source::Iso(iso), None) => {
+                self.install(&origin.template, iso, &disk, folder, events, cancel).await?;
+            }
+            (_, None) => self.make_disk(&origin.template, &disk, folder, events, cancel).await?,
+        }
+        Ok(disk)
     }
 
     /// Makes the disk in the build's folder, and moves it into the cache when it is whole.
@@ -225,8 +248,9 @@ impl Kiln {
         let map = self.region.block_map(snapshot).await?;
         let (size, content) = (map.size().bytes(), content_digest(&map));
         let name = disk.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let record = BaseRecord { source, disk: name, size, grown, content, snapshot };
-        Ok(Base { disk, record, image: None })
+        let snapshots = BTreeMap::from([(self.region.name().clone(), snapshot)]);
+        let record = BaseRecord { source, disk: name, size, grown, content, snapshots };
+        Ok(Base { disk, record, snapshot, image: None })
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn of_build(template: &Template, base: &Base, folder: &Path) -> Resul
         layers: Vec::new(),
         overlay: folder.join("overlay.qcow2"),
         size: base.record.size,
-        parent: Some(base.record.snapshot),
+        parent: Some(base.snapshot),
     }];
     for disk in &template.machine.disks {
         let blank = blank(&folder.join(format!("{}.raw", disk.name)), disk.size.bytes())?;
