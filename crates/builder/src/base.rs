@@ -30,7 +30,7 @@ use std::{
 pub(crate) const GROWN: &str = "grown";
 
 /// The disk of a base that was made once.
-const FIRST_DISK: &str = "disk.raw";
+pub(crate) const FIRST_DISK: &str = "disk.raw";
 
 /// A base disk and its snapshot.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ impl BaseRecord {
     }
 
     /// Returns the disk where it is as long as it was; a shorter one lost its end.
-    fn disk_in(&self, folder: &Path) -> Option<PathBuf> {
+    pub(crate) fn disk_in(&self, folder: &Path) -> Option<PathBuf> {
         let disk = folder.join(&self.disk);
         fs_err::metadata(&disk).is_ok_and(|found| found.len() == self.size).then_some(disk)
     }
@@ -95,6 +95,12 @@ impl Kiln {
         }
         cache::touch(&folder);
         Ok(Some(Base { disk, record, snapshot, image: None }))
+    }
+
+    /// Returns the record of a base whose disk is here, whether there is a snapshot of it in this region or not.
+    pub(crate) fn base_record(&self, key: Digest) -> Option<BaseRecord> {
+        let folder = self.home.bases().join(key.to_string());
+        BaseRecord::read(&folder).filter(|record| record.disk_in(&folder).is_some())
     }
 
     /// Looks up what only the network knows.
@@ -294,7 +300,7 @@ fn allocated(disk: &Path) -> Result<String, Error> {
 }
 
 /// Digests what a volume holds, whoever wrote it.
-fn content_digest(map: &BlockMap) -> Digest {
+pub(crate) fn content_digest(map: &BlockMap) -> Digest {
     let mut maker = KeyMaker::new("content");
     maker.part("size", &map.size().bytes().to_le_bytes());
     for entry in map.entries() {

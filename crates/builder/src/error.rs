@@ -117,6 +117,20 @@ pub enum Error {
         /// The status.
         status: u16,
     },
+    /// Nothing of a template was built here that could be shared.
+    #[error("nothing of {template} is in the cache")]
+    NothingToPush {
+        /// The template.
+        template: String,
+    },
+    /// What a region's cache holds contradicts itself.
+    #[error("{what} in the region's cache is damaged: {why}")]
+    SharedDamaged {
+        /// What it is.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Without a network nothing is known of what is behind an address.
     #[error("{url} was never looked up here")]
     NotLookedUp {
@@ -434,6 +448,7 @@ impl Error {
         match self {
             Self::NoSuchStep { steps, .. } => Some(format!("one of 1–{}, or a name: {}", steps.len(), steps.join("; "))),
             Self::NoSuchLayer { .. } => Some("kiln cache list".to_owned()),
+            Self::NothingToPush { .. } => Some("kiln build TEMPLATE".to_owned()),
             Self::NotLookedUp { .. } => Some("kiln plan TEMPLATE   # with a network, once".to_owned()),
             Self::NoSuchRegion { .. } => Some("kiln region list".to_owned()),
             Self::SnapshotInUse { images, .. } => {

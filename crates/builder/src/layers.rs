@@ -64,7 +64,7 @@ pub(crate) struct LayerRecord {
     pub(crate) made: Made,
     pub(crate) disks: Vec<DiskChain>,
     /// The digests of its own overlays, in the order of the disks.
-    digests: Vec<Digest>,
+    pub(crate) digests: Vec<Digest>,
 }
 
 /// What a layer is the result of.
@@ -160,7 +160,7 @@ impl LayerCache {
         self.folder.join(key.to_string())
     }
 
-    fn overlay(&self, key: Digest, serial: &str) -> PathBuf {
+    pub(crate) fn overlay(&self, key: Digest, serial: &str) -> PathBuf {
         self.place(key).join(format!("{serial}.qcow2"))
     }
 

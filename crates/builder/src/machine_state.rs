@@ -11,6 +11,7 @@ use crate::Error;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kiln_machine::{config::Boot, uefi_firmware};
 use kiln_template::{Firmware, Machine};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io,
@@ -35,7 +36,8 @@ pub(crate) struct MachineState {
 }
 
 /// The state as a record holds it: zstd, then base64.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub(crate) struct SavedState {
     pub(crate) uefi_data: Option<String>,
     pub(crate) tpm_data: BTreeMap<String, String>,
@@ -106,15 +108,19 @@ impl MachineState {
             Boot::Uefi { variables, .. } => Some(packed(&fs_err::read(variables)?)?),
             Boot::Bios | Boot::Kernel { .. } => None,
         };
-        let mut tpm_data = BTreeMap::new();
-        for (name, path) in self.tpm.iter().flat_map(|tpm| files(tpm)) {
-            tpm_data.insert(name, packed(&fs_err::read(path)?)?);
-        }
+        let tpm_data = self.tpm.as_deref().map(packed_files).transpose()?.unwrap_or_default();
         Ok(SavedState { uefi_data, tpm_data })
     }
 }
 
 impl SavedState {
+    /// Reads the state that is kept beside a base or in a layer, if one is.
+    pub(crate) fn kept_in(folder: &Path) -> Result<Self, Error> {
+        let variables = folder.join(VARIABLES);
+        let uefi_data = variables.is_file().then(|| packed(&fs_err::read(&variables)?)).transpose()?;
+        Ok(Self { uefi_data, tpm_data: packed_files(&folder.join(TPM))? })
+    }
+
     /// Lays the state beside a base, where [`MachineState::new`] finds it.
     pub(crate) fn unpack(&self, folder: &Path) -> Result<(), Error> {
         if let Some(text) = &self.uefi_data {
@@ -140,6 +146,10 @@ impl SavedState {
 fn unpacked(text: &str) -> Result<Vec<u8>, Error> {
     let bytes = STANDARD.decode(text).map_err(|source| io::Error::new(io::ErrorKind::InvalidData, source))?;
     Ok(zstd::bulk::decompress(&bytes, LARGEST)?)
+}
+
+fn packed_files(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
+    files(folder).into_iter().map(|(name, path)| Ok((name, packed(&fs_err::read(path)?)?))).collect()
 }
 
 fn packed(bytes: &[u8]) -> Result<String, Error> {

@@ -83,11 +83,9 @@ impl Kiln {
         let origin = self.origin(&loaded.template).await?;
         let base_key = source_key(&origin.template, self.lookups(options.offline)).await?;
         let refresh = options.refresh && source::is_unpinned(&origin.template.source);
-        let base = if refresh { None } else { self.cached_base(base_key).await? };
+        let base = if refresh { None } else { self.base_record(base_key) };
         let planned = match &base {
-            Some(base) => {
-                Some(PlannedSteps::over(base.record.content, &loaded.template, &self.home.seal()?)?)
-            }
+            Some(base) => Some(PlannedSteps::over(base.content, &loaded.template, &self.home.seal()?)?),
             None => None,
         };
         let image = match &planned {
@@ -123,7 +121,7 @@ fn base_item(
         _ if options.refresh && source::is_unpinned(&template.source) => {
             (Action::Run, "--refresh makes it anew".to_owned())
         }
-        true => (Action::Cached, "its disk and snapshot are here".to_owned()),
+        true => (Action::Cached, "its disk is here".to_owned()),
         false => {
             let source = Inputs::of(&template.source)?;
             let changed = last.and_then(|last| source.difference(&last.source));

@@ -195,6 +195,19 @@ pub(crate) enum Cache {
     Prune(CachePrune),
     /// Read every layer, and drop those that are damaged
     Verify(CacheList),
+    /// Put a template's base and the results of its steps into a region (--region), for other machines to begin with
+    Push(CacheTravel),
+    /// Fetch a template's base and the results of its steps from a region (--region)
+    Pull(CacheTravel),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CacheTravel {
+    #[command(flatten)]
+    pub(crate) templates: Templates,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

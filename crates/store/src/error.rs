@@ -44,6 +44,14 @@ pub enum Error {
         /// What the object store said.
         source: object_store::Error,
     },
+    /// A file that is shared through a region could not be sent or fetched.
+    #[error("{path} cannot be used")]
+    Blob {
+        /// The object.
+        path: String,
+        /// What is wrong with it, or with the file.
+        source: io::Error,
+    },
     /// There is no region at a location.
     #[error("there is no region at {location}")]
     RegionMissing {

@@ -14,6 +14,7 @@
 //! **Invariant:** this crate does not know what an image is; a catalogue keeps its records beside the snapshots
 //! through [`Versions`].
 
+mod blob;
 mod changes;
 mod check;
 mod create;

@@ -34,6 +34,15 @@ impl Region {
         Ok(Some(bytes))
     }
 
+    /// Says whether there is an object of this name.
+    pub(crate) async fn has_object(&self, path: &str) -> Result<bool, Error> {
+        match self.inner.store.head(&Path::from(path)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(object_error("read", path, source)),
+        }
+    }
+
     /// Reads parts of an object.
     pub(crate) async fn read_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
         let read = self.inner.store.get_ranges(&Path::from(path), ranges).await;

@@ -13,7 +13,7 @@ use kiln_catalog::{BootMode, Filter, Image, ImageQuery, ImageState, NewMapping, 
 use kiln_export::{ExportRequest, Target};
 use kiln_store::Verify;
 use kiln_template::{Firmware, ImageSource, Machine, Source, Template};
-use kiln_types::{Digest, ImageId};
+use kiln_types::{Digest, ImageId, SnapshotId};
 use std::{borrow::Cow, collections::HashSet, path::Path};
 
 pub(super) fn describe(source: &ImageSource) -> String {
@@ -74,6 +74,20 @@ impl Kiln {
         Ok(newest)
     }
 
+    /// Writes what a snapshot holds as a raw disk.
+    pub(crate) async fn write_volume(
+        &self,
+        snapshot: SnapshotId,
+        path: &Path,
+        events: &Events,
+    ) -> Result<(), Error> {
+        let (target, path, verify) = (Target::Raw, path.to_owned(), Verify::Digest);
+        let request = ExportRequest { snapshot, target, path, verify, sha256: false };
+        let tell = events.clone();
+        kiln_export::export(&self.region, &request, move |done, total| tell.progress(done, total)).await?;
+        Ok(())
+    }
+
     /// Writes the root volume of an image as a base's disk, and beside it what the image's machine kept.
     pub(crate) async fn take_volume(
         &self,
@@ -84,10 +98,7 @@ impl Kiln {
     ) -> Result<(), Error> {
         let snapshot = crate::kiln::root_of(image).ok_or(Error::NoRootSnapshot { image: image.image_id })?;
         let staged = folder.path().join("base.raw");
-        let (target, path, verify) = (Target::Raw, staged.clone(), Verify::Length);
-        let request = ExportRequest { snapshot, target, path, verify, sha256: false };
-        let tell = events.clone();
-        kiln_export::export(&self.region, &request, move |done, total| tell.progress(done, total)).await?;
+        self.write_volume(snapshot, &staged, events).await?;
         let (uefi_data, tpm_data) = (image.kiln.uefi_data.clone(), image.kiln.tpm_data.clone());
         SavedState { uefi_data, tpm_data }.unpack(disk.parent().unwrap_or(Path::new("/")))?;
         put_in_place(&staged, disk)

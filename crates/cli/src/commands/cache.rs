@@ -1,14 +1,14 @@
 //! `kiln cache`: what builds keep to begin from.
 
 use crate::{
-    args::{Cache, CacheList, CachePrune, Global},
-    commands::{events, json, open},
+    args::{Cache, CacheList, CachePrune, CacheTravel, Global},
+    commands::{events, json, open, requests},
     exit,
     failure::Failure,
     table::table,
 };
-use kiln_builder::{CacheEntry, Prune};
-use kiln_types::{ByteSize, TimeSpan};
+use kiln_builder::{CacheEntry, Prune, Travelled};
+use kiln_types::{ByteSize, RegionName, TimeSpan};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -16,6 +16,12 @@ use serde::Serialize;
 struct Entries<'a> {
     entries: &'a [CacheEntry],
     total_bytes: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Document<'a> {
+    templates: &'a [Travelled],
 }
 
 #[derive(Serialize)]
@@ -37,6 +43,8 @@ pub(crate) async fn run(global: &Global, args: &Cache) -> Result<String, Failure
         Cache::List(args) => list(global, args).await,
         Cache::Prune(args) => prune(global, args).await,
         Cache::Verify(args) => verify(global, args).await,
+        Cache::Push(args) => travel(global, args, Way::Push).await,
+        Cache::Pull(args) => travel(global, args, Way::Pull).await,
     }
 }
 
@@ -68,6 +76,47 @@ async fn verify(global: &Global, args: &CacheList) -> Result<String, Failure> {
         }
     };
     if verified.damaged.is_empty() { Ok(text) } else { Err(Failure::shown(text, exit::FAILED)) }
+}
+
+/// Between this home and a region.
+#[derive(Clone, Copy)]
+enum Way {
+    Push,
+    Pull,
+}
+
+async fn travel(global: &Global, args: &CacheTravel, way: Way) -> Result<String, Failure> {
+    let requests = requests(&args.templates)?;
+    if global.region.as_ref().is_none_or(|region| *region == RegionName::local()) {
+        return Err(Failure::usage("the region to share with is missing")
+            .with_hint("--region NAME   # kiln region list"));
+    }
+    let kiln = open(global).await?;
+    let mut travelled = Vec::new();
+    for (request, _) in &requests {
+        travelled.push(match way {
+            Way::Push => kiln.push_cache(request, &events(global)).await?,
+            Way::Pull => kiln.pull_cache(request, &events(global)).await?,
+        });
+    }
+    if args.json {
+        return json(&Document { templates: &travelled });
+    }
+    let row = |travelled: &Travelled| {
+        [
+            travelled.template.clone(),
+            if travelled.base { "yes" } else { "" }.to_owned(),
+            travelled.layers.len().to_string(),
+            travelled.there.to_string(),
+            travelled.stopped.clone().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = travelled.iter().map(row).collect();
+    let moved = match way {
+        Way::Push => "SENT",
+        Way::Pull => "FETCHED",
+    };
+    Ok(table(["TEMPLATE", "BASE", moved, "THERE ALREADY", "NOTE"], &rows))
 }
 
 fn document(entries: &[CacheEntry]) -> Result<String, Failure> {

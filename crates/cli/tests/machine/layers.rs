@@ -268,3 +268,56 @@ fn the_cache_is_listed_verified_and_pruned() -> Result<()> {
     assert_eq!(site.kiln.run(&["cache", "prune"])?.code, Some(2));
     Ok(())
 }
+
+#[test]
+fn layers_travel_through_a_region() -> Result<()> {
+    let site = Site::new(&SEVEN[..3])?;
+    let config = site.kiln.world.file("config.toml", "")?.display().to_string();
+    let team = site.kiln.world.path().join("team").display().to_string();
+    let to = ["--region", "team", "--config", &config];
+    site.kiln.run(&["region", "add", "team", &team, "--config", &config])?;
+    let nothing = site.kiln.run(&[&["cache", "push", &site.folder], &to[..]].concat())?;
+    assert!(nothing.stderr.contains("nothing of tiny is in the cache"), "{nothing:?}");
+    assert_eq!(site.kiln.run(&["cache", "push", &site.folder])?.code, Some(2));
+    site.build(&[])?;
+    let push = || site.kiln.json(&[&["cache", "push", &site.folder, "--json"], &to[..]].concat());
+    let sent = push()?["Templates"][0].clone();
+    assert_eq!((&sent["Base"], sent["Layers"].as_array().map(Vec::len)), (&true.into(), Some(3)), "{sent}");
+    assert_eq!(push()?["Templates"][0]["There"], 3);
+
+    // A machine that has nothing but the template and the region.
+    let other = Site::new(&SEVEN[..3])?;
+    let from =
+        |other: &Site| other.kiln.run(&[&["cache", "pull", &other.folder, "--json"], &to[..]].concat());
+    let pulled: Value = serde_json::from_str(&from(&other)?.stdout)?;
+    let pulled = &pulled["Templates"][0];
+    assert_eq!((&pulled["Base"], pulled["Layers"].as_array().map(Vec::len)), (&true.into(), Some(3)));
+    let plan = other.plan()?;
+    assert!(plan.iter().all(|(action, _)| action == "cached"), "{plan:?}");
+    assert_eq!(steps(&other.build(&[])?), (3, 0));
+    assert_eq!(other.cat("/lines")?, "1\n2\n3\n");
+
+    // One that made its own results keeps them, and cannot put what stands on them upon the others'.
+    let own = Site::new(&SEVEN[..3])?;
+    own.build(&["--until", "2"])?;
+    let pulled: Value = serde_json::from_str(&from(&own)?.stdout)?;
+    assert_eq!(pulled["Templates"][0]["There"], 2, "{pulled}");
+    assert!(pulled["Templates"][0]["Stopped"].as_str().is_some_and(|why| why.contains("step 3")), "{pulled}");
+    let sent = own.kiln.json(&[&["cache", "push", &own.folder, "--json"], &to[..]].concat())?;
+    assert_eq!(sent["Templates"][0]["Stopped"], "the region has another result of step 1");
+
+    // What is damaged on the way is refused, and nothing of it is used.
+    for file in fs_err::read_dir(Path::new(&team).join("cache/files"))? {
+        let path = file?.path();
+        let mut bytes = fs_err::read(&path)?;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs_err::write(&path, bytes)?;
+    }
+    let third = Site::new(&SEVEN[..3])?;
+    let refused = from(&third)?;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("cannot be used"), "{refused:?}");
+    assert_eq!(third.layers()?.len(), 0);
+    Ok(())
+}
