@@ -54,6 +54,11 @@ pub enum Phase {
         /// Whose: a snapshot or a region.
         what: String,
     },
+    /// A snapshot's blocks go to another region.
+    Copy {
+        /// That region's name.
+        region: String,
+    },
     /// What no snapshot names is looked for and deleted.
     Collect,
 }
@@ -84,6 +89,7 @@ impl fmt::Display for Phase {
             Self::Export { path } => write!(f, "export {path}"),
             Self::Bundle { prefix } => write!(f, "bundle {prefix}"),
             Self::Verify { what } => write!(f, "verify {what}"),
+            Self::Copy { region } => write!(f, "copy to {region}"),
             Self::Collect => f.write_str("garbage collection"),
         }
     }

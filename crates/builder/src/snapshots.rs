@@ -3,7 +3,7 @@
 use crate::{Error, Events, Kiln, Phase, base::stored};
 use kiln_catalog::Tag;
 use kiln_qcow2::{BlockSource, KnownContent};
-use kiln_store::{Checked, Collect, Collected, NewSnapshot, Problem, Snapshot, Verified};
+use kiln_store::{Checked, Collect, Collected, CopySnapshot, NewSnapshot, Problem, Snapshot, Verified};
 use kiln_types::{BLOCK_SIZE, BlockIndex, SnapshotId};
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -49,6 +49,22 @@ impl Kiln {
             tags: request.tags.iter().map(tag).collect(),
         };
         let snapshot = self.store(new, events).await?;
+        phase.done(stored(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// Copies a snapshot into the region of another installation or of another name, where this account owns the copy.
+    /// Only the blocks that the other region lacks move.
+    ///
+    /// # Errors
+    /// When it is not there or damaged, or a region cannot be read or written.
+    pub async fn copy_snapshot(&self, id: SnapshotId, to: &Self, events: &Events) -> Result<Snapshot, Error> {
+        let phase = events.begin(Phase::Copy { region: to.region.name().to_string() });
+        let copied = self.region.snapshot(id).await?;
+        let owner = self.catalog.viewer().account;
+        let tags = if copied.owner_id == owner { copied.tags } else { Vec::new() };
+        let copy = CopySnapshot { id, owner, description: copied.description, tags };
+        let snapshot = to.region.copy_snapshot(&self.region, copy, progress(events)).await?;
         phase.done(stored(&snapshot));
         Ok(snapshot)
     }

@@ -15,7 +15,7 @@ pub(crate) use image::{
 
 pub(crate) use region::{Fsck, Gc, Region, RegionAdd, RegionRemove};
 pub(crate) use snapshot::{
-    Snapshot, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotShow, SnapshotVerify,
+    Snapshot, SnapshotCopy, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotShow, SnapshotVerify,
 };
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -69,7 +69,7 @@ pub(crate) enum Command {
     /// List, show, import, register, share, edit and deregister images
     #[command(subcommand)]
     Image(Image),
-    /// Create, list, show, compare, verify and delete snapshots
+    /// Create, list, show, compare, verify, copy and delete snapshots
     #[command(subcommand)]
     Snapshot(Snapshot),
     /// List, add and remove regions: places that hold snapshots and images, which teams may share

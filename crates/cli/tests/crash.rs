@@ -76,6 +76,10 @@ fn command(kiln: &Kiln, random: &mut Random, there: &[(String, String)]) -> Resu
     let chosen = any(random)?;
     Ok(match (choice, chosen) {
         (0 | 1, _) => words(&["gc", "--grace", "0s"]),
+        (4, Some(id)) => {
+            let config = kiln.world.path().join("config.toml");
+            words(&["snapshot", "copy", &id, "--to", "other", "--config", config.to_str().context("a path")?])
+        }
         (2 | 3, Some(id)) if there.len() > 3 => words(&["snapshot", "delete", &id]),
         (_, parent) => {
             let name = ["a", "b", "c", "d"][usize::try_from(random.below(4))?];
@@ -110,6 +114,12 @@ fn two_hundred_kills() -> Result<()> {
     let kiln = Kiln::new(env!("CARGO_BIN_EXE_kiln"))?;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let disks = Disks::make(&kiln, &mut random)?;
+    let (config, other) = (kiln.world.file("config.toml", "")?, kiln.world.path().join("other"));
+    let (config, other) = (config.to_str().context("a path")?, other.to_str().context("a path")?);
+    ensure!(
+        kiln.run(&["region", "add", "other", other, "--config", config])?.code == Some(0),
+        "no other region"
+    );
     // A third of the time that a snapshot takes is added: some commands end before they are killed.
     let begun = Instant::now();
     for name in disks.0.keys() {
@@ -135,8 +145,10 @@ fn two_hundred_kills() -> Result<()> {
             there = snapshots(&kiln)?;
         }
     }
-    let run = kiln.run(&["fsck"])?;
-    ensure!(run.code == Some(0) && run.stdout.ends_with(": no damage\n"), "{run:?}");
+    for region in ["local", "other"] {
+        let run = kiln.run(&["fsck", "--region", region, "--config", config])?;
+        ensure!(run.code == Some(0) && run.stdout.ends_with(": no damage\n"), "{run:?}");
+    }
     // What the dead have left goes, and the rest stays.
     let before = snapshots(&kiln)?;
     for _ in 0..2 {

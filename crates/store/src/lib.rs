@@ -17,6 +17,7 @@
 mod blob;
 mod changes;
 mod check;
+mod copy;
 mod create;
 mod edit;
 mod error;
@@ -40,6 +41,7 @@ mod versions;
 
 pub use changes::ChangedBlock;
 pub use check::Verified;
+pub use copy::CopySnapshot;
 pub use create::{NewSnapshot, Progress};
 pub use error::Error;
 pub use frame::{FrameDecoder, FrameRef, Verify};

@@ -2,7 +2,7 @@
 
 use super::{List, name_and_value};
 use clap::{Args as ClapArgs, Subcommand};
-use kiln_types::SnapshotId;
+use kiln_types::{RegionName, SnapshotId};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +17,8 @@ pub(crate) enum Snapshot {
     Diff(SnapshotDiff),
     /// Read every block of a snapshot and compare it with its digest
     Verify(SnapshotVerify),
+    /// Copy a snapshot to another region; only the blocks that it lacks move
+    Copy(SnapshotCopy),
     /// Delete a snapshot that no image names; those made from it stay whole
     Delete(SnapshotDelete),
 }
@@ -62,6 +64,19 @@ pub(crate) struct SnapshotVerify {
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: SnapshotId,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SnapshotCopy {
+    /// A snapshot's id
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotId,
+    /// The region that gets the copy (`kiln region list`)
+    #[arg(long, value_name = "REGION")]
+    pub(crate) to: RegionName,
+    /// Print JSON, in the shape of EC2's API
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -22,7 +22,7 @@ use crate::{
     settings,
 };
 use kiln_builder::{Combination, Events, Kiln, Loaded, TemplateRequest};
-use kiln_types::Timestamp;
+use kiln_types::{RegionName, Timestamp};
 use serde::Serialize;
 use std::{future::Future, io, time::Duration};
 
@@ -85,10 +85,15 @@ async fn interrupted() -> Failure {
 
 /// Opens the installation that the command line names.
 async fn open(global: &Global) -> Result<Kiln, Failure> {
+    open_in(global, global.region.as_ref()).await
+}
+
+/// Opens the installation in a region, its own where none is named.
+async fn open_in(global: &Global, region: Option<&RegionName>) -> Result<Kiln, Failure> {
     let home = settings::home(global.home.as_deref())?;
     let program = std::env::current_exe().map_err(|error| Failure::from_error(&error, None, exit::FAILED))?;
     let mut kiln = Kiln::open(&home, settings::program_path(), supervise::command(program)).await?;
-    if let Some(region) = &global.region {
+    if let Some(region) = region {
         let regions = settings::Config::read(global.config.as_deref())?.regions()?;
         kiln = kiln.in_region(region, &regions).await?;
     }

@@ -2,10 +2,10 @@
 
 use crate::{
     args::{
-        Global, List, Snapshot as Args, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotShow,
-        SnapshotVerify,
+        Global, List, Snapshot as Args, SnapshotCopy, SnapshotCreate, SnapshotDelete, SnapshotDiff,
+        SnapshotShow, SnapshotVerify,
     },
-    commands::{events, json, open},
+    commands::{events, json, open, open_in},
     exit,
     failure::Failure,
     output::printable,
@@ -26,6 +26,7 @@ pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure>
         Args::Show(args) => show(global, args).await,
         Args::Diff(args) => diff(global, args).await,
         Args::Verify(args) => verify(global, args).await,
+        Args::Copy(args) => copy(global, args).await,
         Args::Delete(args) => delete(global, args).await,
     }
 }
@@ -39,7 +40,17 @@ async fn create(global: &Global, args: &SnapshotCreate) -> Result<String, Failur
         tags: args.tags.clone(),
     };
     let snapshot = open(global).await?.create_snapshot(&request, &events(global)).await?;
-    if args.json {
+    made(snapshot, args.json)
+}
+
+async fn copy(global: &Global, args: &SnapshotCopy) -> Result<String, Failure> {
+    let kiln = open(global).await?;
+    let to = open_in(global, Some(&args.to)).await?;
+    made(kiln.copy_snapshot(args.snapshot, &to, &events(global)).await?, args.json)
+}
+
+fn made(snapshot: Snapshot, as_json: bool) -> Result<String, Failure> {
+    if as_json {
         return json(&DescribeSnapshots { snapshots: vec![snapshot] });
     }
     Ok(format!("{}\n", snapshot.snapshot_id))
