@@ -1,11 +1,11 @@
 //! The catalogue of a region: registering images and finding them again.
 
 use crate::{
-    Error, Image, ImageQuery, ImageState, NewImage, RecycleBin, StateReason, Viewer,
+    Error, Image, ImageQuery, ImageState, NewBundle, NewImage, RecycleBin, StateReason, Viewer,
     edit::check_unprotected,
     name::{Claim, Names},
     records::Records,
-    resolve::resolve,
+    resolve::{resolve, resolve_bundle},
 };
 use kiln_store::{Put, Region};
 use kiln_types::{ImageId, ImageName, TimeSpan, Timestamp};
@@ -55,8 +55,26 @@ impl Catalog {
     /// # Errors
     /// A refusal with EC2's code, or [`Error::Store`]; the name is then held by whom it was before.
     pub async fn register(&self, new: NewImage, replace: bool) -> Result<Image, Error> {
-        let id = ImageId::random();
-        let image = resolve(&self.region, id, new, ImageState::Available).await?;
+        let image = resolve(&self.region, ImageId::random(), new, ImageState::Available).await?;
+        self.add(image, replace).await
+    }
+
+    /// Registers an image whose root is made from a bundle; no volume stands for it.
+    ///
+    /// # Errors
+    /// As [`Catalog::register`], and where a volume does.
+    pub async fn register_bundle(
+        &self,
+        new: NewImage,
+        bundle: NewBundle,
+        replace: bool,
+    ) -> Result<Image, Error> {
+        let image = resolve_bundle(&self.region, ImageId::random(), new, bundle).await?;
+        self.add(image, replace).await
+    }
+
+    async fn add(&self, image: Image, replace: bool) -> Result<Image, Error> {
+        let id = image.image_id;
         let names = Names::new(&self.region, image.owner_id);
         let claim = names.claim(&image.name, id, replace).await?;
         self.publish(&image, &names, &claim).await?;

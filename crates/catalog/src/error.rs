@@ -31,6 +31,12 @@ pub enum Error {
     /// No mapping gives the root device a snapshot.
     #[error("No root snapshot specified in device mapping.")]
     NoRootSnapshot,
+    /// The root is made from a bundle, and a mapping stands for it as well.
+    #[error("The root device '{device}' is made from a bundle, and takes no block device mapping")]
+    RootIsBundled {
+        /// The root device.
+        device: DeviceName,
+    },
     /// Two mappings have the same device name.
     #[error("The device '{device}' is used in more than one block-device mapping")]
     DeviceDuplicate {
@@ -215,6 +221,7 @@ impl Error {
             Self::NameDuplicate { .. } => "InvalidAMIName.Duplicate",
             Self::SnapshotNotFound { .. } => "InvalidSnapshotID.NotFound",
             Self::NoRootSnapshot
+            | Self::RootIsBundled { .. }
             | Self::DeviceDuplicate { .. }
             | Self::VolumeTooSmall { .. }
             | Self::VolumeWithoutSize { .. }

@@ -109,13 +109,15 @@ pub struct ProductCode {
     pub product_code_type: String,
 }
 
-/// How an image is virtualised. Kiln knows one way.
+/// How an image is virtualised. What Kiln builds knows one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VirtualizationType {
     /// Hardware virtual machine.
     #[default]
     Hvm,
+    /// With a kernel that the host brings; only bundles have such.
+    Paravirtual,
 }
 
 /// An image's record.

@@ -33,6 +33,6 @@ pub use image::{
 };
 pub use kiln_store::Tag;
 pub use mapping::{BlockDevice, BlockDeviceMapping, EbsBlockDevice, VolumeType};
-pub use new_image::{NewBlockDevice, NewEbs, NewImage, NewMapping};
+pub use new_image::{NewBlockDevice, NewBundle, NewEbs, NewImage, NewMapping};
 pub use permission::{Group, LaunchPermission, Viewer};
 pub use query::{ImageQuery, MARKETPLACE, Owner, Sort};

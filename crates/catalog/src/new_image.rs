@@ -29,6 +29,17 @@ pub struct NewImage {
     pub kiln: ImageKiln,
 }
 
+/// The bundle that an instance-store image's root is made from at every launch.
+#[derive(Debug, Clone)]
+pub struct NewBundle {
+    /// Where its manifest lies: `bucket/prefix.manifest.xml`.
+    pub location: String,
+    /// The kernel of paravirtual machines.
+    pub kernel_id: Option<String>,
+    /// The RAM disk of paravirtual machines.
+    pub ramdisk_id: Option<String>,
+}
+
 /// One device of an image to be registered.
 #[derive(Debug, Clone)]
 pub struct NewMapping {

@@ -2,7 +2,7 @@
 
 use crate::{
     BlockDevice, BlockDeviceMapping, EbsBlockDevice, Error, Image, ImageKiln, ImageState, NewBlockDevice,
-    NewEbs, NewImage, VirtualizationType, VolumeType,
+    NewBundle, NewEbs, NewImage, VirtualizationType, VolumeType,
 };
 use kiln_store::Region;
 use kiln_types::{AccountId, Architecture, DeviceName, ImageId, ImageName, RootDeviceType, Timestamp};
@@ -61,6 +61,43 @@ pub(crate) async fn resolve(
     new: NewImage,
     state: ImageState,
 ) -> Result<Image, Error> {
+    let image = record(region, id, new, state).await?;
+    match root(&image) {
+        Some(BlockDevice::Ebs(ebs)) if ebs.snapshot_id.is_some() => Ok(image),
+        _ => Err(Error::NoRootSnapshot),
+    }
+}
+
+/// Makes the record of a new image with a bundle for its root.
+pub(crate) async fn resolve_bundle(
+    region: &Region,
+    id: ImageId,
+    new: NewImage,
+    bundle: NewBundle,
+) -> Result<Image, Error> {
+    let image = record(region, id, new, ImageState::Available).await?;
+    if root(&image).is_some() {
+        return Err(Error::RootIsBundled { device: image.root_device_name });
+    }
+    Ok(Image {
+        image_location: bundle.location,
+        root_device_type: RootDeviceType::InstanceStore,
+        virtualization_type: match bundle.kernel_id {
+            Some(_) => VirtualizationType::Paravirtual,
+            None => VirtualizationType::Hvm,
+        },
+        kernel_id: bundle.kernel_id,
+        ramdisk_id: bundle.ramdisk_id,
+        ..image
+    })
+}
+
+fn root(image: &Image) -> Option<&BlockDevice> {
+    let mut mappings = image.block_device_mappings.iter();
+    mappings.find(|mapping| mapping.device_name == image.root_device_name).map(|root| &root.device)
+}
+
+async fn record(region: &Region, id: ImageId, new: NewImage, state: ImageState) -> Result<Image, Error> {
     crate::tags::check(&new.tags)?;
     let mut devices = HashSet::new();
     let mut mappings = Vec::with_capacity(new.mappings.len());
@@ -75,10 +112,6 @@ pub(crate) async fn resolve(
             NewBlockDevice::NoDevice => BlockDevice::NoDevice(String::new()),
         };
         mappings.push(BlockDeviceMapping { device_name, device });
-    }
-    let root = mappings.iter().find(|mapping| mapping.device_name == new.root_device_name);
-    if !matches!(root.map(|root| &root.device), Some(BlockDevice::Ebs(ebs)) if ebs.snapshot_id.is_some()) {
-        return Err(Error::NoRootSnapshot);
     }
     // An image that grew from others came from the last of them.
     let source_image_id = new.kiln.lineage.last().copied();

@@ -40,7 +40,7 @@ fn a_disk_goes_into_bundles_and_comes_back() -> Result<()> {
     let whole = fs_err::read(&file)?;
     for (name, source, more, expected) in [
         ("file", file.as_str(), &[][..], &whole[..]),
-        ("image", "small", &["--dense"][..], &whole[..]),
+        ("image", "small", &["--dense", "--block-device-mapping", "ephemeral0=sdb"][..], &whole[..]),
         ("part", file.as_str(), &["--partition", "1"][..], &whole[1 << 20..3 << 20]),
     ] {
         let out = path(name);
@@ -60,6 +60,7 @@ fn a_disk_goes_into_bundles_and_comes_back() -> Result<()> {
         );
         ensure!(done(&kiln, &["bundle", "show", manifest])?.contains("123456789012"));
     }
+    registered(&kiln, &path("image/image.manifest.xml"))?;
     let words = ["bundle", "create", &file, "--prefix", "none", "-o", &path("none"), "--partition", "7"];
     let run = kiln.run(&[&words[..], &keys].concat())?;
     ensure!(run.code == Some(2) && run.stderr.contains("has no partition 7"), "{run:?}");
@@ -70,6 +71,20 @@ fn a_disk_goes_into_bundles_and_comes_back() -> Result<()> {
     let run = kiln.run(&["bundle", "extract", &manifest, "--key", &key, "-o", &path("gone")])?;
     ensure!(run.code == Some(1) && run.stderr.contains("part 0, `file.part.00`: is missing"), "{run:?}");
     ensure!(!folder.join("gone").exists());
+    Ok(())
+}
+
+/// An image of a bundle is found as EC2 shows such, and refuses what needs a volume.
+fn registered(kiln: &Kiln, manifest: &str) -> Result<()> {
+    let words = ["image", "register", "--name", "bundled", "--image-location", manifest, "--json"];
+    let image = &kiln.json(&words)?["Images"][0];
+    ensure!(image["ImageLocation"] == manifest && image["RootDeviceType"] == "instance-store", "{image}");
+    ensure!(image["BlockDeviceMappings"][0]["VirtualName"] == "ephemeral0", "{image}");
+    let root = ["--block-device-mapping", "/dev/sda1=ephemeral1", "--replace"];
+    let run = kiln.run(&[&words[..], &root].concat())?;
+    ensure!(run.code == Some(1) && run.stderr.contains("takes no block device mapping"), "{run:?}");
+    let run = kiln.run(&["export", "bundled", "-o", "-"])?;
+    ensure!(run.code == Some(1) && run.stderr.contains("has no snapshot"), "{run:?}");
     Ok(())
 }
 

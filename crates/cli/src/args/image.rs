@@ -132,9 +132,13 @@ pub(crate) struct ImageRegister {
     /// The device of the root volume
     #[arg(long, value_name = "DEVICE", default_value = "/dev/sda1")]
     pub(crate) root_device_name: DeviceName,
+    /// The manifest of an instance-store bundle, a file or s3://…, that the root is made from: its architecture, kernel
+    /// and devices are the image's
+    #[arg(long, value_name = "MANIFEST")]
+    pub(crate) image_location: Option<String>,
     /// A device, as DEVICE=SNAPSHOT:GIB:DELETE:TYPE:IOPS:THROUGHPUT with nothing where the default is meant; DELETE is
     /// true (the default) where the volume goes away with its instance. Or DEVICE=ephemeral0, or DEVICE=none
-    #[arg(long = "block-device-mapping", value_name = "MAPPING", required = true)]
+    #[arg(long = "block-device-mapping", value_name = "MAPPING", required_unless_present = "image_location")]
     pub(crate) mappings: Vec<String>,
     /// legacy-bios, uefi or uefi-preferred
     #[arg(long, value_name = "MODE", value_enum)]

@@ -130,7 +130,8 @@ fn found(manifest: &str) -> Result<(Place, String), Error> {
     bundle_manifest(manifest, &s3())
 }
 
-fn s3() -> S3Settings {
+/// Returns how S3 is reached: as the environment says.
+pub(super) fn s3() -> S3Settings {
     settings::environment().into_iter().collect()
 }
 

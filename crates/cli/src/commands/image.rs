@@ -1,5 +1,6 @@
 //! `kiln image`: the catalogue.
 
+mod bundled;
 mod diff;
 
 use crate::{
@@ -32,7 +33,11 @@ pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure>
         }
         Args::Import(args) => import(&kiln, global, args).await,
         Args::Register(args) => {
-            let image = refused(catalog.register(new_image(catalog, args)?, args.replace).await)?;
+            let new = new_image(catalog, args)?;
+            let image = match &args.image_location {
+                Some(location) => bundled::register(catalog, new, location, args.replace).await?,
+                None => refused(catalog.register(new, args.replace).await)?,
+            };
             if args.json {
                 json(&DescribeImages { images: vec![image] })
             } else {
