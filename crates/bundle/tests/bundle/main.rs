@@ -36,8 +36,8 @@ fn other_tools_find_the_disk_in_the_bundle() -> Result<()> {
         ..settings.machine
     };
     // More stretches than a header and two records behind it hold.
-    let far: Vec<(u64, u64)> = (0..60).map(|place| (place * 3 * MIB / 2, 70_000 + place)).collect();
-    for (data, size) in [(&[(0, 3 * MIB)][..], 3 * MIB), (&[(5 * MIB, 4097)], 64 * MIB), (&far, 100 * MIB)] {
+    let far: Vec<(u64, u64)> = (0..60).map(|place| (place * MIB / 2, 30_000 + place)).collect();
+    for (data, size) in [(&[(0, 3 * MIB)][..], 3 * MIB), (&[(5 * MIB, 4097)], 24 * MIB), (&far, 40 * MIB)] {
         world.disk("disk.raw", data, size)?;
         for dense in [false, true] {
             settings.dense = dense;
@@ -213,4 +213,32 @@ proptest! {
             prop_assert!(!read.manifest.name.contains('/'));
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+
+    /// Wherever a disk has data and however large parts are, it comes back, and other tools find it.
+    #[test]
+    fn any_disk_comes_back(
+        data in proptest::collection::vec((0..2_000_000_u64, 1..90_000_u64), 0..40),
+        tail in 0..300_000_u64,
+        part in 4096..65_536_usize,
+        dense in proptest::bool::ANY,
+    ) {
+        let again = comes_back(&data, tail, part * 16, dense);
+        prop_assert!(again.is_ok(), "{again:?}");
+    }
+}
+
+fn comes_back(data: &[(u64, u64)], tail: u64, part_size: usize, dense: bool) -> Result<()> {
+    let world = World::new()?;
+    let settings = kiln_bundle::Settings { part_size, dense, ..settings(&world)? };
+    let end = data.iter().map(|(start, length)| start + length).max().unwrap_or(0);
+    world.disk("disk.raw", data, end + tail)?;
+    let (manifest, path) = world.create("disk.raw", &settings)?;
+    let (key, certificate) = (world.user()?, world.certificate()?);
+    extract(&world.bundles(), &path, &key, Some(&certificate), &world.file("again"), &Watch::default())?;
+    ensure!(same(&world, "disk.raw", "again")?, "{manifest:?}");
+    judge(&world)
 }
