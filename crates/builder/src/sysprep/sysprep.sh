@@ -272,6 +272,8 @@ names_mac() {
     local line
     by_cloud_init=1 named=1
     [ -f "$1" ] && [ ! -L "$1" ] || return 1
+    # For systemd-networkd it says so in the name alone.
+    case "${1##*/}" in [0-9]*-cloud-init*) by_cloud_init=0 ;; esac
     while IFS= read -r line || [ -n "$line" ]; do
         case "$line" in *$mac*) named=0 ;; esac
         case "$line" in \#*cloud-init* | *org.freedesktop.NetworkManager.origin=cloud-init*) by_cloud_init=0 ;; esac

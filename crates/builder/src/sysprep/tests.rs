@@ -163,7 +163,7 @@ fn install(root: &Path, shell: &str) -> Result<()> {
 }
 
 /// What goes, and what it leaves: `None` where nothing, or the text of the file.
-const FILES: [(&str, Option<&str>); 62] = [
+const FILES: [(&str, Option<&str>); 63] = [
     ("etc/machine-id", Some("")),
     ("var/lib/cloud/instance/user-data.txt", None),
     ("var/lib/cloud/.hidden", None),
@@ -207,6 +207,7 @@ const FILES: [(&str, Option<&str>); 62] = [
     ("etc/NetworkManager/system-connections/a b.nmconnection", Some("[ethernet]\n\n[ipv4]\n")),
     ("etc/NetworkManager/system-connections/cloud-init-eth0.nmconnection", None),
     ("etc/netplan/50-cloud-init.yaml", None),
+    ("etc/systemd/network/10-cloud-init-eth0.network", None),
     ("etc/netplan/10-own.yaml", Some("match: {macaddress: \"52:54:00:12:34:56\"}\n")),
     ("etc/netplan/20-other.yaml", Some("# cloud-init\nmatch: {macaddress: \"52:54:00:00:00:01\"}\n")),
     ("var/log/syslog", Some("")),
@@ -251,6 +252,8 @@ fn fill(image: &Image) -> Result<()> {
     )?;
     let netplan = format!("match: {{macaddress: \"{mac}\"}}\n");
     image.put("etc/netplan/10-own.yaml", &netplan)?;
+    let network = format!("[Match]\nMACAddress={mac}\n[Network]\nDHCP=yes\n");
+    image.put("etc/systemd/network/10-cloud-init-eth0.network", &network)?;
     image.put("etc/netplan/20-other.yaml", "# cloud-init\nmatch: {macaddress: \"52:54:00:00:00:01\"}\n")?;
     image.put("etc/netplan/50-cloud-init.yaml", &format!("# This file is cloud-init's.\n{netplan}"))?;
     Ok(())
@@ -292,7 +295,7 @@ async fn everything_in_every_shell() -> Result<()> {
             "cloud-init: its state of this machine removed",
             "dhcp-leases: 5 removed",
             "random-seed: removed",
-            "net-rules: 5 settings of this machine's network card removed",
+            "net-rules: 6 settings of this machine's network card removed",
             "shell-history: 5 removed",
             "apt: 6 lists and cached files removed",
             "temporary-files: 6 removed",
