@@ -14,8 +14,12 @@
 //! Anything that cannot be read ends a collection before it deletes.
 
 use crate::{
-    BlockMap, Error, PackId, Progress, Put, Region, Snapshot, SnapshotState, objects::object_error, pack,
-    read::map_path, snapshot,
+    BlockMap, Error, PackId, Progress, Put, Region, Snapshot, SnapshotState,
+    leftovers::{self, Leftover},
+    objects::object_error,
+    pack,
+    read::map_path,
+    snapshot,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use kiln_types::SnapshotId;
@@ -152,9 +156,20 @@ impl Region {
                 if grave.last().is_some_and(&old) { &mut collected.deleted } else { &mut collected.young };
             of.extend(grave.iter().map(described));
         }
+        let gone = collected.deleted.clone();
+        let leftovers = self.leftovers(now, collect.grace).await?;
+        collected.deleted.extend(
+            leftovers
+                .iter()
+                .map(|leftover| Garbage { path: leftover.path.display().to_string(), bytes: leftover.bytes }),
+        );
         if !collect.dry_run {
+            for Leftover { path, .. } in leftovers {
+                let removed = fs_err::remove_file(&path);
+                removed.map_err(|source| Error::Folder { path, source })?;
+            }
             self.condemn(&collected.condemned).await?;
-            for object in &collected.deleted {
+            for object in &gone {
                 self.delete_object(&object.path).await?;
             }
             for list in due {
@@ -162,6 +177,18 @@ impl Region {
             }
         }
         Ok(collected)
+    }
+
+    /// Finds what dead writers left in the region's folder.
+    async fn leftovers(&self, now: SystemTime, grace: Duration) -> Result<Vec<Leftover>, Error> {
+        let Some(folder) = self.inner.folder.clone() else { return Ok(Vec::new()) };
+        let find = move || {
+            let mut found =
+                leftovers::find(&folder).map_err(|source| Error::Folder { path: folder, source })?;
+            found.retain(|leftover| now.duration_since(leftover.modified).unwrap_or_default() >= grace);
+            Ok(found)
+        };
+        tokio::task::spawn_blocking(find).await.map_err(|_panicked| Error::Worker)?
     }
 
     async fn condemn(&self, objects: &[Garbage]) -> Result<(), Error> {

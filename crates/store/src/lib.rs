@@ -25,6 +25,7 @@ mod frame;
 mod fsck;
 mod gc;
 mod known;
+mod leftovers;
 mod location;
 mod map;
 mod objects;

@@ -4,7 +4,7 @@ use crate::{Error, Location, Put, Versions, open_location};
 use kiln_types::{AccountId, BLOCK_SIZE, RegionName};
 use object_store::{ObjectStore, prefix::PrefixStore};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 /// The object that makes a place a region.
 const RECORD: &str = "region.json";
@@ -21,6 +21,8 @@ pub struct Region {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn ObjectStore>,
+    /// Where the region is a folder.
+    pub(crate) folder: Option<PathBuf>,
     pub(crate) name: RegionName,
     pub(crate) owner: AccountId,
 }
@@ -45,7 +47,8 @@ impl Region {
         if matches!(location, Location::Folder(path) if !path.is_dir()) {
             return Err(missing());
         }
-        Self::existing(store_at(location)?).await?.ok_or_else(missing)
+        let region = Self::existing(store_at(location)?).await?.ok_or_else(missing)?;
+        Ok(region.at(location))
     }
 
     /// Makes a region at a location.
@@ -72,7 +75,7 @@ impl Region {
         name: &RegionName,
         owner: AccountId,
     ) -> Result<Self, Error> {
-        Self::on(store_at(location)?, name, owner).await
+        Ok(Self::on(store_at(location)?, name, owner).await?.at(location))
     }
 
     /// Opens or makes a region on an object store: in memory for tests, or one that injects faults.
@@ -134,7 +137,14 @@ impl Region {
     }
 
     fn with(store: Arc<dyn ObjectStore>, name: RegionName, owner: AccountId) -> Self {
-        Self { inner: Arc::new(Inner { store, name, owner }) }
+        Self { inner: Arc::new(Inner { store, folder: None, name, owner }) }
+    }
+
+    fn at(self, location: &Location) -> Self {
+        let Location::Folder(folder) = location else { return self };
+        let Inner { store, name, owner, .. } = &*self.inner;
+        let (store, name, folder) = (Arc::clone(store), name.clone(), Some(folder.clone()));
+        Self { inner: Arc::new(Inner { store, folder, name, owner: *owner }) }
     }
 }
 

@@ -97,8 +97,8 @@ impl BlockSource for Slow {
 /// and those of its parent, which is deleted.
 #[tokio::test]
 async fn a_writer_stores_again_what_a_collection_condemned() {
-    let folder = tempfile::tempdir().unwrap();
-    let region = region_in(folder.path()).await;
+    // In memory: without a grace, what the writer has half-written in a folder would be taken from it.
+    let region = region_in_memory().await;
     let parent = stored(&region, &Volume::of(&[noise_block(1), noise_block(2)]), None).await;
     let other = stored(&region, &Volume::of(&[noise_block(3)]), None).await;
     let volume = Volume::new([noise_block(3), noise_block(2), text_block(4)].concat(), [0, 2]);
@@ -147,4 +147,21 @@ async fn nothing_is_deleted_where_something_cannot_be_read() {
     fs_err::write(folder.path().join("condemned/x.json"), r#"{"FormatVersion":2,"Objects":[]}"#).unwrap();
     let newer = region.create_snapshot(Volume::of(&[text_block(3)]).snapshot(None), |_| {}).await;
     assert!(matches!(newer, Err(Error::Newer { .. })), "{newer:?}");
+}
+
+#[tokio::test]
+async fn what_dead_writers_left_half_written_goes_when_it_is_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let region = region_in(folder.path()).await;
+    let id = stored(&region, &Volume::of(&[text_block(1)]), None).await;
+    let half = [format!("snapshots/{id}/00000002.json#1"), "packs/00.pack#12".to_owned()];
+    for path in &half {
+        fs_err::write(folder.path().join(path), "half").unwrap();
+    }
+    let other = folder.path().join("packs/notes#");
+    fs_err::write(&other, "not ours").unwrap();
+    assert_eq!(collect(&region, Collect { grace: MIN_GRACE, dry_run: false }).await.deleted, []);
+    assert_eq!(collect(&region, NOW).await.deleted.len(), 2);
+    assert!(half.iter().all(|path| !folder.path().join(path).exists()) && other.exists());
+    assert_eq!(collect(&region, NOW).await, Collected::default());
 }
