@@ -106,6 +106,18 @@ pub fn bundle_manifest(text: &str, settings: &S3Settings) -> Result<(Place, Stri
     Ok((place(&Location::parse(folder, settings)?)?, name.to_owned()))
 }
 
+/// Finds the bundle that an image is made from: its place, and how its manifest is called there.
+///
+/// # Errors
+/// When its location means nothing.
+pub fn bundle_of(image: &kiln_catalog::Image, settings: &S3Settings) -> Result<(Place, String), Error> {
+    let location = &image.image_location;
+    // EC2 writes a bucket and what lies in it, and knows no other places.
+    let elsewhere = location.starts_with('/') || location.contains("://");
+    let manifest = if elsewhere { location.clone() } else { format!("s3://{location}") };
+    bundle_manifest(&manifest, settings)
+}
+
 fn place(location: &Location) -> Result<Place, Error> {
     if let Location::Folder(path) = location {
         return Ok(Place::folder(path));

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 pub struct Kiln {
     pub(crate) home: Home,
     pub(crate) region: Region,
+    /// Where the region lies.
+    pub(crate) location: Location,
     pub(crate) catalog: Catalog,
     /// Folders where programs are looked for.
     pub(crate) programs: Vec<PathBuf>,
@@ -29,7 +31,7 @@ impl Kiln {
         let location = Location::Folder(home.local_region());
         let region = Region::open_or_create(&location, &RegionName::local(), AccountId::LOCAL).await?;
         let catalog = Catalog::new(region.clone()).with_index(home.image_index(region.name(), ""));
-        Ok(Self { home, region, catalog, programs, supervisor })
+        Ok(Self { home, region, location, catalog, programs, supervisor })
     }
 
     /// Works in another region than the home's own.
@@ -46,7 +48,7 @@ impl Kiln {
         let index = self.home.image_index(name, &location.to_string());
         let viewer = self.catalog.viewer().clone();
         let catalog = Catalog::new(region.clone()).with_index(index).acting_as(viewer);
-        Ok(Self { region, catalog, ..self })
+        Ok(Self { region, location, catalog, ..self })
     }
 
     /// Acts as another account: sees what that one may see, and owns what that one makes.

@@ -18,6 +18,7 @@ mod cache;
 mod cache_mounts;
 mod cancel;
 mod checksum;
+mod copies;
 mod diff;
 mod doctor;
 mod download;
@@ -59,8 +60,9 @@ mod volumes;
 
 pub use begun::Reached;
 pub use build::{BuildRequest, Built, Exported};
-pub use bundles::{BundleOf, BundleRequest, bundle_manifest, bundle_place, watched};
+pub use bundles::{BundleOf, BundleRequest, bundle_manifest, bundle_of, bundle_place, watched};
 pub use cache::{CacheEntry, CacheKind, Prune};
+pub use copies::CopyRequest;
 pub use diff::{BlockDiff, FileChange, FileState, ImageDiff, PackageChange};
 pub use doctor::{Check, CheckState};
 pub use error::{Error, ErrorKind};

@@ -139,7 +139,7 @@ impl Kiln {
     }
 }
 
-fn progress(events: &Events) -> impl FnMut(kiln_store::Progress) + Send + use<> {
+pub(crate) fn progress(events: &Events) -> impl FnMut(kiln_store::Progress) + Send + use<> {
     let tell = events.clone();
     move |progress| tell.progress(progress.done * BLOCK_SIZE, progress.total * BLOCK_SIZE)
 }

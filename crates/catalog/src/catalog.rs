@@ -73,7 +73,7 @@ impl Catalog {
         self.add(image, replace).await
     }
 
-    async fn add(&self, image: Image, replace: bool) -> Result<Image, Error> {
+    pub(crate) async fn add(&self, image: Image, replace: bool) -> Result<Image, Error> {
         let id = image.image_id;
         let names = Names::new(&self.region, image.owner_id);
         let claim = names.claim(&image.name, id, replace).await?;

@@ -8,6 +8,7 @@
 //! EC2 recognise them.
 
 mod catalog;
+mod copy;
 mod edit;
 mod error;
 mod filter;
@@ -24,6 +25,7 @@ mod tags;
 mod usage;
 
 pub use catalog::Catalog;
+pub use copy::CopyImage;
 pub use edit::ImageEdit;
 pub use error::Error;
 pub use filter::Filter;

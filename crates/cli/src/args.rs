@@ -10,7 +10,8 @@ pub(crate) use bundle::{
     BundleTransfer, BundleVerify,
 };
 pub(crate) use image::{
-    BootModeName, Image, ImageEdit, ImageImport, ImageList, ImageRegister, ImageShow, Protection, SortBy,
+    BootModeName, Image, ImageCopy, ImageEdit, ImageImport, ImageList, ImageRegister, ImageShow, Protection,
+    SortBy,
 };
 
 pub(crate) use region::{Fsck, Gc, Region, RegionAdd, RegionRemove};

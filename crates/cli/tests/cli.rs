@@ -26,6 +26,7 @@ fn help() -> Result<()> {
         &["image", "show", "--help"],
         &["image", "diff", "--help"],
         &["image", "import", "--help"],
+        &["image", "copy", "--help"],
         &["snapshot", "--help"],
         &["snapshot", "create", "--help"],
         &["snapshot", "list", "--help"],

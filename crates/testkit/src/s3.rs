@@ -1,8 +1,9 @@
-//! As much of S3 as object stores' clients need to put, get, look at and remove objects; it checks no signature, and
-//! refuses requests where it is told to.
+//! As much of S3 as regions and bundles need: objects are put, whole or in parts, got, looked at, listed and removed. It
+//! checks no signature, and refuses requests where it is told to.
+
+mod answer;
 
 use anyhow::{Context, Result};
-use md5::{Digest, Md5};
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Write},
@@ -21,6 +22,8 @@ pub struct S3 {
 #[derive(Debug, Default)]
 struct State {
     objects: BTreeMap<String, Vec<u8>>,
+    /// Objects whose parts arrive, by the upload's id and the part's number.
+    uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
     /// `PUT bucket/key` and so on, in order.
     requests: Vec<String>,
     /// So many of the next requests are told to come back later.
@@ -95,79 +98,52 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 /// Answers one connection until it is closed.
 fn serve(stream: &TcpStream, state: &Mutex<State>) {
     let mut reader = BufReader::new(stream);
-    while let Ok(Some((method, path, body))) = request(&mut reader) {
+    while let Ok(Some(request)) = Request::read(&mut reader) {
         let mut stream = stream;
-        if stream.write_all(&answer(&mut lock(state), &method, &path, body)).is_err() {
+        let answer = answer::answer(&mut lock(state), request);
+        if stream.write_all(&answer).is_err() {
             return;
         }
     }
 }
 
-fn request(reader: &mut impl BufRead) -> Result<Option<(String, String, Vec<u8>)>> {
-    let mut first = String::new();
-    if reader.read_line(&mut first)? == 0 {
-        return Ok(None);
-    }
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let mut words = first.split_whitespace();
-    let method = words.next().context("a method")?.to_owned();
-    Ok(Some((method, words.next().context("a path")?.trim_start_matches('/').to_owned(), body)))
+/// What a client asks for.
+#[derive(Debug)]
+struct Request {
+    method: String,
+    /// `bucket/key`.
+    path: String,
+    query: BTreeMap<String, String>,
+    /// With names in lower case.
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
 }
 
-fn answer(state: &mut State, method: &str, path: &str, body: Vec<u8>) -> Vec<u8> {
-    state.requests.push(format!("{method} {path}"));
-    if state.refusals > 0 {
-        state.refusals -= 1;
-        return reply("503 Slow Down", &[], "", true);
+impl Request {
+    fn read(reader: &mut impl BufRead) -> Result<Option<Self>> {
+        let mut first = String::new();
+        if reader.read_line(&mut first)? == 0 {
+            return Ok(None);
+        }
+        let mut headers = BTreeMap::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let length = headers.get("content-length").map_or(Ok(0), |length| length.parse())?;
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let mut words = first.split_whitespace();
+        let method = words.next().context("a method")?.to_owned();
+        let asked = words.next().context("a path")?.trim_start_matches('/');
+        let (path, query) = asked.split_once('?').unwrap_or((asked, ""));
+        let pair = |pair: &str| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (name.to_owned(), value.replace("%2F", "/"))
+        };
+        let query = query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect();
+        Ok(Some(Self { method, path: path.to_owned(), query, headers, body }))
     }
-    let (path, _) = path.split_once('?').unwrap_or((path, ""));
-    match method {
-        "PUT" => {
-            let answer = reply("200 OK", &[], &tag(&body), true);
-            state.objects.insert(path.to_owned(), body);
-            answer
-        }
-        "DELETE" => {
-            state.objects.remove(path);
-            reply("204 No Content", &[], "", true)
-        }
-        "POST" => {
-            let bucket = path.trim_end_matches('/');
-            let asked = String::from_utf8_lossy(&body).into_owned();
-            let keys = asked.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0));
-            let remove = |key: &str| {
-                state.objects.remove(&format!("{bucket}/{key}"));
-                format!("<Deleted><Key>{key}</Key></Deleted>")
-            };
-            let gone: String = keys.map(remove).collect();
-            reply("200 OK", format!("<DeleteResult>{gone}</DeleteResult>").as_bytes(), "", true)
-        }
-        _ => match state.objects.get(path) {
-            Some(bytes) => reply("200 OK", bytes, &tag(bytes), method == "GET"),
-            None => reply("404 Not Found", b"<Error><Code>NoSuchKey</Code></Error>", "", method == "GET"),
-        },
-    }
-}
-
-fn tag(bytes: &[u8]) -> String {
-    let digest = Md5::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    format!("ETag: \"{digest}\"\r\n")
-}
-
-fn reply(status: &str, body: &[u8], headers: &str, with_body: bool) -> Vec<u8> {
-    let date = "Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT";
-    let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\n{date}\r\n{headers}Content-Length: {length}\r\n\r\n");
-    let body = if with_body { body } else { &[] };
-    [head.as_bytes(), body].concat()
 }

@@ -3,7 +3,7 @@
 use super::name_and_value;
 use clap::{Args as ClapArgs, Subcommand};
 use kiln_builder::catalog::{Filter, LaunchPermission, Owner};
-use kiln_types::{Architecture, DeviceName, ImageId, ImageName, TimeSpan, Timestamp};
+use kiln_types::{Architecture, DeviceName, ImageId, ImageName, RegionName, TimeSpan, Timestamp};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -22,6 +22,8 @@ pub(crate) enum Image {
     Share(ImageShare),
     /// Change an image's description, tags, deprecation, protection or boot mode
     Edit(ImageEdit),
+    /// Copy an image to another region; only the blocks that it lacks move
+    Copy(ImageCopy),
     /// Take an image out of the catalogue; its snapshots stay
     Deregister(ImageDeregister),
     /// Take a deregistered image out of the Recycle Bin
@@ -218,6 +220,31 @@ pub(crate) enum Protection {
     Disabled,
     Enabled,
     EnabledWithCooldown,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImageCopy {
+    /// An image's id or name
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// The region that gets the copy (`kiln region list`)
+    #[arg(long, value_name = "REGION")]
+    pub(crate) to: RegionName,
+    /// The copy's name [default: the image's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<ImageName>,
+    /// What the copy is, for people [default: as the image's]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// Give the copy and its snapshots the tags of the image, which must be this account's
+    #[arg(long)]
+    pub(crate) copy_tags: bool,
+    /// Let those launch the copy who may launch the image, which must be this account's
+    #[arg(long)]
+    pub(crate) copy_permissions: bool,
+    /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -5,15 +5,15 @@ mod diff;
 
 use crate::{
     args::{
-        self, BootModeName, Global, Image as Args, ImageImport, ImageList, ImageRegister, ImageShow,
-        Protection, SortBy,
+        self, BootModeName, Global, Image as Args, ImageCopy, ImageImport, ImageList, ImageRegister,
+        ImageShow, Protection, SortBy,
     },
-    commands::{events, json, open},
+    commands::{bundle::s3, events, json, open, open_in},
     failure::Failure,
     table::{details, table},
 };
 use kiln_builder::{
-    ImportRequest, Kiln,
+    CopyRequest, ImportRequest, Kiln,
     catalog::{
         self, BlockDevice, BootMode, Catalog, DeregistrationProtection, DescribeImages, Image, ImageEdit,
         ImageKiln, ImageQuery, NewImage, Sort, Tag,
@@ -56,6 +56,7 @@ pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure>
             let image = edit(catalog, &args.image, &change(args)?).await?;
             Ok(details(&rows(&image)))
         }
+        Args::Copy(args) => copy(&kiln, global, args).await,
         Args::Deregister(args) => {
             let image = refused(catalog.find(&args.image).await)?;
             let bin = Some(args.recycle_bin).filter(|span| !span.as_duration().is_zero());
@@ -80,8 +81,24 @@ async fn import(kiln: &Kiln, global: &Global, args: &ImageImport) -> Result<Stri
         tags: args.tags.clone(),
         replace: args.replace,
     };
-    let image = kiln.import_image(&request, &events(global)).await?;
-    if args.json {
+    made(kiln.import_image(&request, &events(global)).await?, args.json)
+}
+
+async fn copy(kiln: &Kiln, global: &Global, args: &ImageCopy) -> Result<String, Failure> {
+    let to = open_in(global, Some(&args.to)).await?;
+    let request = CopyRequest {
+        image: args.image.clone(),
+        name: args.name.clone(),
+        description: args.description.clone(),
+        tags: args.copy_tags,
+        permissions: args.copy_permissions,
+        s3: s3(),
+    };
+    made(kiln.copy_image(&request, &to, &events(global)).await?, args.json)
+}
+
+fn made(image: Image, as_json: bool) -> Result<String, Failure> {
+    if as_json {
         return json(&DescribeImages { images: vec![image] });
     }
     Ok(format!("{}  {}\n", image.image_id, image.name))
@@ -229,6 +246,9 @@ fn rows(image: &Image) -> Vec<(&'static str, String)> {
     }
     if let Some(base) = &image.kiln.base {
         rows.push(("base", base.clone()));
+    }
+    if let (Some(id), Some(region)) = (image.source_image_id, &image.source_image_region) {
+        rows.push(("source", format!("{id} in region {region}")));
     }
     rows
 }

@@ -28,13 +28,25 @@ pub(super) async fn register(
     // What is asked for on the command line stands above what the manifest says.
     mappings.retain(|one| new.mappings.iter().all(|other| other.device_name != one.device_name));
     let bundle = NewBundle {
-        location: location.strip_prefix("s3://").unwrap_or(location).to_owned(),
+        location: lasting(location)?,
         kernel_id: manifest.machine.kernel_id,
         ramdisk_id: manifest.machine.ramdisk_id,
     };
     let mappings = new.mappings.into_iter().chain(mappings).collect();
     let new = NewImage { architecture, mappings, ..new };
     refused(catalog.register_bundle(new, bundle, replace).await)
+}
+
+/// Says where a manifest lies in a way that means the same wherever it is read.
+fn lasting(location: &str) -> Result<String, Failure> {
+    match location.split_once("://") {
+        Some(("s3", rest)) => Ok(rest.to_owned()),
+        Some(_) => Ok(location.to_owned()),
+        None => {
+            let path = std::path::absolute(location).map_err(kiln_builder::Error::from)?;
+            Ok(path.display().to_string())
+        }
+    }
 }
 
 /// The instance store volumes that a manifest names; its other names are of the root, and of swap that nobody makes.
