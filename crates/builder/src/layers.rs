@@ -108,6 +108,11 @@ impl LayerRecord {
     }
 }
 
+/// Names the disks of a template's machine.
+pub(crate) fn serials(template: &Template) -> impl Iterator<Item = &str> {
+    [ROOT].into_iter().chain(template.machine.disks.iter().map(|disk| disk.name.as_str()))
+}
+
 /// A layer that a person named.
 #[derive(Debug, Clone)]
 pub(crate) struct NamedLayer {
@@ -119,12 +124,11 @@ impl NamedLayer {
     /// Says why a template's build cannot go on from the layer, where it cannot.
     pub(crate) fn check(&self, base: Digest, template: &Template) -> Result<(), Error> {
         let (made, steps) = (&self.record.made, template.provisioners.len());
-        let serials = [ROOT].into_iter().chain(template.machine.disks.iter().map(|disk| disk.name.as_str()));
         let why = if made.base != base {
             "it lies on another base".to_owned()
         } else if made.step > steps {
             format!("it is the result of step {}, and the template has {steps}", made.step)
-        } else if !serials.eq(self.record.disks.iter().map(|disk| disk.serial.as_str())) {
+        } else if !serials(template).eq(self.record.disks.iter().map(|disk| disk.serial.as_str())) {
             "its machine has other disks".to_owned()
         } else {
             return Ok(());

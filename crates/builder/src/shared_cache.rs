@@ -14,13 +14,14 @@ use crate::{
     base::{BaseRecord, content_digest, put_in_place, source_key},
     cancel::CancelOnDrop,
     home::{BuildFolder, write_whole},
-    layers::{DiskChain, Found, LayerCache, LayerRecord, Made},
+    layers::{DiskChain, Found, LayerCache, LayerRecord, Made, serials},
     machine_state::{MachineState, SavedState},
     plan::{PlannedSteps, canonical},
     request::TemplateRequest,
 };
 use kiln_qcow2::Chain;
 use kiln_store::{Put, Versioned};
+use kiln_template::Template;
 use kiln_types::{Digest, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
@@ -200,7 +201,7 @@ impl Kiln {
                 travelled.there += 1;
                 continue;
             }
-            match self.pull_layer(&layers, step.key, &disk, &folder, events).await? {
+            match self.pull_layer(&layers, template, step.key, &disk, &folder, events).await? {
                 Pulled::Done => travelled.layers.push(step.key),
                 Pulled::Missing => break,
                 Pulled::Unfit => {
@@ -260,6 +261,7 @@ impl Kiln {
     async fn pull_layer(
         &self,
         layers: &LayerCache,
+        template: &Template,
         key: Digest,
         base: &Path,
         folder: &BuildFolder,
@@ -270,6 +272,10 @@ impl Kiln {
         let Some(Versioned { record: shared, .. }) = newest else { return Ok(Pulled::Missing) };
         if shared.format_version != FORMAT {
             return Ok(Pulled::Missing);
+        }
+        // They become names of files.
+        if !serials(template).eq(shared.disks.iter().map(|disk| disk.serial.as_str())) {
+            return Ok(Pulled::Unfit);
         }
         let mut disks = Vec::with_capacity(shared.disks.len());
         for (number, disk) in shared.disks.iter().enumerate() {

@@ -306,6 +306,24 @@ fn layers_travel_through_a_region() -> Result<()> {
     let sent = own.kiln.json(&[&["cache", "push", &own.folder, "--json"], &to[..]].concat())?;
     assert_eq!(sent["Templates"][0]["Stopped"], "the region has another result of step 1");
 
+    // A name in a record is never a path.
+    let records = Path::new(&team).join("cache/layers");
+    let hostile = fs_err::read_dir(&records)?.map(|entry| Ok(entry?.path().join("00000001.json")));
+    for record in hostile.collect::<Result<Vec<_>>>()? {
+        let text = fs_err::read_to_string(&record)?;
+        fs_err::write(&record, text.replace("\"kiln-root\"", "\"../../../escaped\""))?;
+    }
+    let fourth = Site::new(&SEVEN[..3])?;
+    let pulled: Value = serde_json::from_str(&from(&fourth)?.stdout)?;
+    assert_eq!(pulled["Templates"][0]["Layers"], serde_json::json!([]), "{pulled}");
+    assert!(pulled["Templates"][0]["Stopped"].is_string(), "{pulled}");
+    assert_eq!(fourth.layers()?.len(), 0);
+    for record in fs_err::read_dir(&records)? {
+        let record = record?.path().join("00000001.json");
+        let text = fs_err::read_to_string(&record)?;
+        fs_err::write(&record, text.replace("\"../../../escaped\"", "\"kiln-root\""))?;
+    }
+
     // What is damaged on the way is refused, and nothing of it is used.
     for file in fs_err::read_dir(Path::new(&team).join("cache/files"))? {
         let path = file?.path();

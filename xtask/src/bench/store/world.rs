@@ -59,7 +59,7 @@ impl World {
             succeed(cargo.args(words).stdout(std::io::stderr()))
         };
         build(&["--package", "kiln-cli"])?;
-        build(&["--package", "kiln-store", "--example", "overlay"])?;
+        build(&["--package", "kiln-export", "--example", "overlay"])?;
         let folder = bench.path("store");
         for name in ["base", "fresh", "out"] {
             fs_err::create_dir_all(folder.join(name))?;
