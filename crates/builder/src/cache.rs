@@ -222,8 +222,14 @@ impl Kiln {
     /// When the cache cannot be read.
     pub fn verify_cache(&self, events: &Events) -> Result<(usize, Vec<(Digest, String)>), Error> {
         let cache = self.layers();
+        let mut keys = cache.keys()?;
+        // What a layer stands on comes before it: one that is dropped takes all above it along.
+        keys.sort_by_cached_key(|key| match cache.find(*key) {
+            Found::Whole(record) => record.disks.iter().map(|disk| disk.stamps.len()).max(),
+            Found::Missing | Found::Damaged(_) => None,
+        });
         let (mut whole, mut damaged) = (0, Vec::new());
-        for key in cache.keys()? {
+        for key in keys {
             let why = match cache.find(key) {
                 Found::Missing => continue,
                 Found::Damaged(why) => Some(why),

@@ -8,6 +8,7 @@
 
 use super::failure::Failure;
 use crate::model::Device;
+use rustix::io::Errno;
 use std::{
     path::{Path, PathBuf},
     thread,
@@ -24,7 +25,7 @@ pub(crate) fn find(device: &Device) -> Result<PathBuf, Failure> {
     loop {
         if let Some(name) = name(Path::new("/sys/block"), device) {
             let node = Path::new("/dev").join(name);
-            if node.exists() {
+            if is_there(&node) {
                 return Ok(node);
             }
         }
@@ -32,6 +33,14 @@ pub(crate) fn find(device: &Device) -> Result<PathBuf, Failure> {
             return Err(Failure::new(missing(device)));
         }
         thread::sleep(POLL);
+    }
+}
+
+/// A disk that is being plugged in has its node a moment before the kernel has the disk: opening it is ENXIO until then.
+fn is_there(node: &Path) -> bool {
+    match fs_err::File::open(node) {
+        Ok(_) => true,
+        Err(error) => node.exists() && error.raw_os_error() != Some(Errno::NXIO.raw_os_error()),
     }
 }
 
