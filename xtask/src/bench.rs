@@ -5,6 +5,7 @@
 //!              bundle/          the disk and the bundles of `bench bundle`
 //!              kiln/            Kiln's own installation, and the templates that are built
 //!              packer/          Packer's template, its cache, what it makes
+//!              search/          the regions of `bench search`
 //!              store/           disks and snapshots of `bench store`
 //!              virt-customize/  the overlay that it changes, a kernel where the host has none
 //!              logs/            what each run said
@@ -23,6 +24,7 @@ mod packer;
 mod race;
 mod report;
 mod rows;
+mod search;
 mod steps;
 mod store;
 mod virt_customize;
@@ -32,7 +34,7 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 const USAGE: &str = "\
-usage: cargo xtask bench build|bundle|layers|store [--json] [--runs=N] [--kvm] [--no-install]
+usage: cargo xtask bench build|bundle|layers|search|store [--json] [--runs=N] [--kvm] [--no-install]
 
   --json        print one document for programs, and install nothing
   --runs=N      runs of each tool, 3 unless told
@@ -108,6 +110,7 @@ pub(crate) fn run(words: &[String], flags: &[String]) -> Result<()> {
         [what] if what == "build" => build::run(options),
         [what] if what == "bundle" => bundle::run(options),
         [what] if what == "layers" => layers::run(options),
+        [what] if what == "search" => search::run(options),
         [what] if what == "store" => store::run(options),
         _ => bail!("{USAGE}"),
     }

@@ -20,7 +20,7 @@ usage: cargo xtask <task> [--no-install]
   quickstart   install what is missing, build Kiln, build templates/debian-web
   test         everything that the tests need, and the tests
   setup        install what is missing and nothing else
-  bench        compare Kiln with Packer and virt-customize: cargo xtask bench build|bundle|layers|store
+  bench        compare Kiln with Packer and virt-customize: cargo xtask bench build|bundle|layers|search|store
   tidy         check what no compiler checks: edges between crates, headers, sizes
 
   --no-install  take it that everything is installed
