@@ -197,6 +197,12 @@ pub enum Error {
         /// The images.
         images: Vec<ImageId>,
     },
+    /// The configuration names no account so, and it is no id.
+    #[error("there is no account {name:?} in the configuration, and an id has 12 digits")]
+    NoSuchAccount {
+        /// The name.
+        name: String,
+    },
     /// The configuration names no region so.
     #[error("there is no region {name} in the configuration")]
     NoSuchRegion {
@@ -425,6 +431,7 @@ impl Error {
             | Self::NoCombination { .. }
             | Self::NoTemplate { .. }
             | Self::Unreadable { .. }
+            | Self::NoSuchAccount { .. }
             | Self::NoSuchRegion { .. }
             | Self::RegionNamed { .. }
             | Self::Regions(_)
@@ -450,6 +457,7 @@ impl Error {
             Self::NoSuchLayer { .. } => Some("kiln cache list".to_owned()),
             Self::NothingToPush { .. } => Some("kiln build TEMPLATE".to_owned()),
             Self::NotLookedUp { .. } => Some("kiln plan TEMPLATE   # with a network, once".to_owned()),
+            Self::NoSuchAccount { .. } => Some("kiln account".to_owned()),
             Self::NoSuchRegion { .. } => Some("kiln region list".to_owned()),
             Self::SnapshotInUse { images, .. } => {
                 images.first().map(|image| format!("kiln image deregister {image}"))

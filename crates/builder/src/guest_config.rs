@@ -111,6 +111,9 @@ struct File {
     /// Another module's.
     #[serde(default, rename = "region")]
     _region: Option<IgnoredAny>,
+    /// Another module's.
+    #[serde(default, rename = "account")]
+    _account: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]

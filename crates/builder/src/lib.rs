@@ -8,6 +8,7 @@
 //! ```
 //! **Invariant:** nothing here prints or reads the environment; what happens is told as [`Event`]s.
 
+mod accounts;
 mod appliance;
 mod base;
 mod begun;
@@ -58,6 +59,7 @@ mod steps;
 mod sysprep;
 mod volumes;
 
+pub use accounts::{Accounts, AccountsError};
 pub use begun::Reached;
 pub use build::{BuildRequest, Built, Exported};
 pub use bundles::{BundleOf, BundleRequest, bundle_manifest, bundle_of, bundle_place, watched};

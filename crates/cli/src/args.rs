@@ -21,7 +21,7 @@ pub(crate) use snapshot::{
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use kiln_builder::StepChoice;
-use kiln_types::{AccountId, ByteSize, RegionName, TimeSpan};
+use kiln_types::{ByteSize, RegionName, TimeSpan};
 use std::{num::NonZero, path::PathBuf};
 
 /// Builds golden VM images from templates, and keeps them as Amazon EC2 keeps AMIs: snapshots, image records and
@@ -48,9 +48,10 @@ pub(crate) struct Global {
     /// What belongs to this host: regions, and proxies and certificate authorities for guests [default: ~/.config/kiln/config.toml]
     #[arg(long, global = true, env = "KILN_CONFIG", value_name = "FILE", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
-    /// Act as this account: see what it may see, own what it makes [default: the owner of the region]
-    #[arg(long, global = true, env = "KILN_ACCOUNT", value_name = "ID", hide_env_values = true)]
-    pub(crate) account: Option<AccountId>,
+    /// Act as this account, an id or a name of the configuration: see what it may see, own what it makes [default: the
+    /// configuration's, or the owner of the region]
+    #[arg(long, global = true, env = "KILN_ACCOUNT", value_name = "WHO", hide_env_values = true)]
+    pub(crate) account: Option<String>,
     /// Work in this region of the configuration, with its snapshots and images [default: local]
     #[arg(long, global = true, env = "KILN_REGION", value_name = "NAME", hide_env_values = true)]
     pub(crate) region: Option<RegionName>,
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     /// List, add and remove regions: places that hold snapshots and images, which teams may share
     #[command(subcommand)]
     Region(Region),
+    /// Show which account commands act as, and those that the configuration names
+    Account(List),
     /// Delete what no snapshot of the region names, beside whatever else runs
     Gc(Gc),
     /// Read everything in the region, and say what is damaged

@@ -2,7 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 
 use crate::{exit, failure::Failure};
-use kiln_builder::{GuestConfig, Regions};
+use kiln_builder::{Accounts, GuestConfig, Regions};
+use kiln_types::AccountId;
 use std::{
     collections::BTreeMap,
     env,
@@ -66,6 +67,17 @@ impl Config {
     pub(crate) fn regions(&self) -> Result<Regions, Failure> {
         let settings = environment().into_iter().collect();
         Regions::parse(&self.text, settings).map_err(|error| self.wrong(&error, None))
+    }
+
+    /// Returns the accounts.
+    pub(crate) fn accounts(&self) -> Result<Accounts, Failure> {
+        Accounts::parse(&self.text).map_err(|error| self.wrong(&error, None))
+    }
+
+    /// Returns the account that commands act as, where the command line or the configuration says one.
+    pub(crate) fn account(&self, given: Option<&str>) -> Result<Option<AccountId>, Failure> {
+        let accounts = self.accounts()?;
+        Ok(given.map(|account| accounts.find(account)).transpose()?.or(accounts.own()))
     }
 
     /// Replaces the configuration as a whole.

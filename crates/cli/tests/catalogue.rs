@@ -226,3 +226,27 @@ fn an_image_that_no_build_can_start_from_is_refused() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn the_configuration_says_whose_an_installation_is() -> Result<()> {
+    let kiln = Kiln::new(env!("CARGO_BIN_EXE_kiln"))?;
+    let text = format!("[account]\nid = \"{FRIEND}\"\nnames = {{ ci = \"{STRANGER}\" }}\n");
+    let config = kiln.world.file("config.toml", &text)?.display().to_string();
+    let run = |words: &[&str]| done(&kiln, &[words, &["--config", &config]].concat());
+    let disk = kiln.world.file("disk.raw", vec![1; 1 << 20])?.display().to_string();
+    run(&["image", "import", &disk, "--format", "raw", "--name", "own"])?;
+    run(&["image", "import", &disk, "--format", "raw", "--name", "tested", "--account", "ci"])?;
+    assert_eq!(names(&kiln, &["--config", &config])?, ["own"]);
+    assert_eq!(names(&kiln, &["--account", FRIEND])?, ["own"]);
+    assert_eq!(names(&kiln, &["--config", &config, "--account", "ci"])?, ["tested"]);
+    assert_eq!(
+        run(&["account", "--account", "ci"])?,
+        format!(
+            "ACCOUNT       WHAT\n{STRANGER}  commands act as it\n000000000000  owns the region local\n{STRANGER}  --account ci\n"
+        )
+    );
+    let unknown = kiln.run(&["image", "list", "--config", &config, "--account", "cd"])?;
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("there is no account \"cd\""), "{}", unknown.stderr);
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! The commands: one a file. Each returns what it prints on standard output.
 
+mod account;
 pub(crate) mod build;
 pub(crate) mod bundle;
 mod cache;
@@ -38,6 +39,7 @@ pub(crate) fn run(args: Args) -> Result<String, Failure> {
         Command::Plan(args) => block_on(plan::run(&global, &args)),
         Command::Image(args) => block_on(image::run(&global, &args)),
         Command::Region(args) => block_on(region::run(&global, &args)),
+        Command::Account(args) => block_on(account::run(&global, &args)),
         Command::Gc(args) => block_on(gc::run(&global, &args)),
         Command::Fsck(args) => block_on(fsck::run(&global, &args)),
         Command::Snapshot(args) => block_on(snapshot::run(&global, &args)),
@@ -93,11 +95,11 @@ async fn open_in(global: &Global, region: Option<&RegionName>) -> Result<Kiln, F
     let home = settings::home(global.home.as_deref())?;
     let program = std::env::current_exe().map_err(|error| Failure::from_error(&error, None, exit::FAILED))?;
     let mut kiln = Kiln::open(&home, settings::program_path(), supervise::command(program)).await?;
+    let config = settings::Config::read(global.config.as_deref())?;
     if let Some(region) = region {
-        let regions = settings::Config::read(global.config.as_deref())?.regions()?;
-        kiln = kiln.in_region(region, &regions).await?;
+        kiln = kiln.in_region(region, &config.regions()?).await?;
     }
-    Ok(match global.account {
+    Ok(match config.account(global.account.as_deref())? {
         Some(account) => kiln.acting_as(account),
         None => kiln,
     })

@@ -52,7 +52,7 @@ async fn add(global: &Global, args: &RegionAdd) -> Result<String, Failure> {
     let url = settings::absolute_url(&args.url)?;
     let edited = regions.add(&config.text, &args.name, &url)?;
     let location = regions.location_of(&url)?;
-    let owner = global.account.unwrap_or(AccountId::LOCAL);
+    let owner = config.account(global.account.as_deref())?.unwrap_or(AccountId::LOCAL);
     let region = Region::open_or_create(&location, &args.name, owner).await;
     let region = region.map_err(kiln_builder::Error::from)?;
     config.write(&edited)?;
