@@ -4,10 +4,11 @@
 //! base ─▶ the same image is there? ──yes──▶ exports that are missing
 //!            │ no
 //!            ▼
-//!         machine on an overlay ─▶ steps ─▶ shutdown ─▶ snapshot ─▶ image ─▶ exports
+//!         machine on an overlay ─▶ steps ─▶ shutdown ─▶ snapshot ─▶ tests ─▶ image ─▶ exports
 //! ```
-//! A failure or an interruption before `image` leaves the home as it was, but for bases and downloads in the cache and
-//! blocks in packs that no snapshot names. After it the image is whole; exports can be made again at any time.
+//! A failure or an interruption before `snapshot` leaves the home as it was, but for bases and downloads in the cache and
+//! blocks in packs that no snapshot names. While the tests run the image is pending; tests that fail leave it failed, without its
+//! name. After `image` it is whole; exports can be made again at any time.
 
 use crate::{
     Error, Events, GuestConfig, Kiln, OnError, Phase, Terminal,
@@ -19,6 +20,7 @@ use crate::{
     reuse::Reuse,
     source::{carried, lineage},
     steps::Finished,
+    test_results::{TestResult, Tested},
 };
 use kiln_catalog::{BootMode, Image, ImageKiln, ImageQuery, NewImage, NewMapping, Owner, Tag, TpmSupport};
 use kiln_store::NewSnapshot;
@@ -71,6 +73,9 @@ pub struct Built {
     pub snapshot_ids: Vec<SnapshotId>,
     /// The files that were made.
     pub exports: Vec<Exported>,
+    /// The tests that ran.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<TestResult>,
     /// Steps that ran.
     pub steps_run: usize,
     /// Steps whose result was there already.
@@ -108,12 +113,14 @@ impl Kiln {
         let Begun { loaded, base, planned, .. } = &begun;
         // Of two builds of the same, the second finds the first one's image.
         let _building = self.lock(&format!("image-{}", planned.image_key.short()), events).await?;
+        self.fail_abandoned(planned.image_key).await?;
         if !request.new
             && request.reuse.takes_an_image()
             && let Some((image, loaded)) = self.unchanged(&request.template, planned).await?
         {
             events.note(format!("{} {} has the same inputs", image.image_id, image.name));
-            return self.finish(&image, &loaded, None, started, events).await;
+            let tested = self.test_again(&image, &loaded, request, events).await?;
+            return self.finish(&image, &loaded, None, tested, started, events).await;
         }
         self.check_name(&loaded.template.image.name, request.replace).await?;
         let finished = self.run_steps(&begun, request, None, events).await;
@@ -124,8 +131,8 @@ impl Kiln {
         }
         let ran = Some((finished.ran, finished.cached));
         let new = self.record(base, finished, mappings, loaded, planned);
-        let image = self.register(new, request.replace, events).await?;
-        self.finish(&image, loaded, ran, started, events).await
+        let (image, tested) = self.register_tested(new, loaded, request, events).await?;
+        self.finish(&image, loaded, ran, tested, started, events).await
     }
 
     /// Finds the image that was built from the same inputs, and reads the template as of its build: then
@@ -246,6 +253,7 @@ impl Kiln {
         image: &Image,
         loaded: &Loaded,
         steps: Option<(usize, usize)>,
+        tested: Option<Tested>,
         started: Instant,
         events: &Events,
     ) -> Result<Built, Error> {
@@ -260,6 +268,7 @@ impl Kiln {
             image_id: image.image_id,
             snapshot_ids: crate::kiln::snapshots_of(image),
             exports,
+            tests: tested.map(|tested| tested.tests).unwrap_or_default(),
             steps_run: steps.map_or(0, |(run, _)| run),
             steps_cached: steps.map_or(loaded.template.provisioners.len(), |(_, cached)| cached),
             unchanged,

@@ -401,6 +401,9 @@ pub enum Error {
         /// The number asked for.
         number: u32,
     },
+    /// Tests of an image failed.
+    #[error("{}", .0.summary())]
+    TestsFailed(Box<crate::Tested>),
     /// An export failed.
     #[error(transparent)]
     Export(#[from] kiln_export::Error),
@@ -421,6 +424,17 @@ impl Error {
             Self::SnapshotInUse { .. } => Some("InvalidSnapshot.InUse"),
             _ => None,
         }
+    }
+
+    /// Returns the error and its causes in one line, for records.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
     }
 
     /// Says how callers react.

@@ -35,6 +35,20 @@ pub enum Phase {
     Shutdown,
     /// What changed is searched for the values of sensitive variables.
     SecretsScan,
+    /// An image's volumes are written as disks of a machine.
+    ImageCopy {
+        /// The image's id.
+        image: String,
+    },
+    /// A test runs.
+    Test {
+        /// Its place, from 1.
+        number: usize,
+        /// How many there are.
+        count: usize,
+        /// The test's name.
+        name: String,
+    },
     /// The changed blocks go into the store.
     Snapshot,
     /// The image's record is written.
@@ -68,7 +82,7 @@ impl Phase {
     #[must_use]
     pub fn label(&self) -> String {
         match self {
-            Self::Step { name, .. } => name.clone(),
+            Self::Step { name, .. } | Self::Test { name, .. } => name.clone(),
             other => other.to_string(),
         }
     }
@@ -84,6 +98,8 @@ impl fmt::Display for Phase {
             Self::Sysprep => f.write_str("sysprep"),
             Self::Shutdown => f.write_str("shutdown"),
             Self::SecretsScan => f.write_str("scan for secrets"),
+            Self::ImageCopy { image } => write!(f, "copy of {image}"),
+            Self::Test { number, count, name } => write!(f, "test {number}/{count}: {name}"),
             Self::Snapshot => f.write_str("snapshot"),
             Self::Register => f.write_str("image"),
             Self::Export { path } => write!(f, "export {path}"),
@@ -224,6 +240,11 @@ impl OpenPhase {
     /// Ends the phase: this run leaves it out.
     pub fn skipped(self, why: impl Into<String>) {
         self.finish(Outcome::Skipped, why.into());
+    }
+
+    /// Ends the phase: it failed.
+    pub fn failed(self, why: impl Into<String>) {
+        self.finish(Outcome::Failed, why.into());
     }
 
     fn finish(mut self, outcome: Outcome, detail: String) {

@@ -13,7 +13,9 @@ use crate::{
     inputs::{self, Inputs, LastBuild, LastStep},
     key::{KeyMaker, Seal},
 };
-use kiln_template::{Communicator, Content, HostPath, Provisioner, ShellCode, Step, Template, Variable};
+use kiln_template::{
+    Communicator, Content, HostPath, Provisioner, ShellCode, ShellStep, Step, Template, Variable,
+};
 use kiln_types::Digest;
 use serde_json::json;
 use std::{collections::BTreeMap, path::Path};
@@ -139,14 +141,23 @@ fn step_key(
     Ok((key, Inputs { meant, parts, variables }))
 }
 
+/// Adds the scripts of the host that a shell step names.
+pub(crate) fn shell_files(shell: &ShellStep, maker: &mut KeyMaker) -> Result<(), Error> {
+    match &shell.code {
+        ShellCode::Scripts(scripts) => {
+            scripts.iter().try_for_each(|script| maker.tree("script", &script.path, &script.written))
+        }
+        ShellCode::Inline(_) => Ok(()),
+    }
+}
+
 /// Adds every file of the host that a step names.
 fn files(step: &Step, maker: &mut KeyMaker) -> Result<(), Error> {
+    if let Step::Shell(shell) = step {
+        return shell_files(shell, maker);
+    }
     let mut tree = |label: &str, path: &HostPath| maker.tree(label, &path.path, &path.written);
     match step {
-        Step::Shell(shell) => match &shell.code {
-            ShellCode::Scripts(scripts) => scripts.iter().try_for_each(|script| tree("script", script)),
-            ShellCode::Inline(_) => Ok(()),
-        },
         Step::File(file) => match &file.content {
             Content::Source(source) => tree("source", source),
             Content::Text(_) => Ok(()),
@@ -163,7 +174,7 @@ fn files(step: &Step, maker: &mut KeyMaker) -> Result<(), Error> {
             }
             Ok(())
         }
-        Step::Download(_) | Step::Reboot(_) | Step::Breakpoint(_) => Ok(()),
+        Step::Shell(_) | Step::Download(_) | Step::Reboot(_) | Step::Breakpoint(_) => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ mod image;
 mod iso;
 mod lookups;
 
-pub(crate) use image::{Origin, carried, lineage};
+pub(crate) use image::{Origin, carried, check_fits, lineage};
 pub(crate) use iso::obtain as obtain_iso;
 pub(crate) use lookups::Lookups;
 

@@ -63,6 +63,16 @@ pub(crate) struct Start {
     pub(crate) described: String,
 }
 
+impl Start {
+    fn by_loader(machines: &Machines<'_>, why: &str) -> Self {
+        Self {
+            boot: machines.state.boot(),
+            interface: Interface::VirtioBlk,
+            described: format!("boots its own boot loader ({why})"),
+        }
+    }
+}
+
 impl Kiln {
     /// Runs the steps in a guest that booted, and what must be done to the disk before and after that by the agent.
     pub(crate) async fn steps_by_ssh(
@@ -98,6 +108,28 @@ impl Kiln {
         machines.volumes = layers.volumes();
         self.leave(machines, guest, &entrance, events).await?;
         Ok(ran)
+    }
+
+    /// Boots a copy of a finished image, and says what is found in it. Nothing is taken out of it again.
+    pub(crate) async fn boot_for_tests(
+        &self,
+        machines: &Machines<'_>,
+        ssh: &Ssh,
+        by_loader: bool,
+        events: &Events,
+    ) -> Result<(Guest, Surroundings), Error> {
+        if machines.template().machine.network == kiln_template::Network::None {
+            return Err(Error::NoNetworkForSsh);
+        }
+        let entrance = self.make_entrance(machines, ssh, None, events).await?;
+        let start_by = match by_loader {
+            true => Start::by_loader(machines, "a test asks for it"),
+            false => self.start_of(machines, &entrance)?,
+        };
+        events.note(&start_by.described);
+        let surroundings = surroundings(machines, start_by.interface);
+        let guest = self.boot_guest(machines, ssh, &entrance, start_by, events).await?;
+        Ok((guest, surroundings))
     }
 
     /// Makes a way into the guest, as the template says or as the image allows.
@@ -243,11 +275,7 @@ impl Kiln {
 
     /// Chooses how the guest starts: by its kernel alone where that is enough, else by its own boot loader.
     fn start_of(&self, machines: &Machines<'_>, entrance: &Entrance) -> Result<Start, Error> {
-        let loader = |why: &str| Start {
-            boot: machines.state.boot(),
-            interface: Interface::VirtioBlk,
-            described: format!("boots its own boot loader ({why})"),
-        };
+        let loader = |why: &str| Start::by_loader(machines, why);
         let template = machines.template();
         if template.machine.firmware != Firmware::Bios {
             return Ok(loader("machine.firmware"));

@@ -254,7 +254,7 @@ fn needs_machine(template: &Template, base: &Base) -> bool {
 }
 
 /// What every step finds: where the disks are, and the values of sensitive variables.
-fn surroundings(template: &Template, programs: &[PathBuf], folder: &Path) -> Surroundings {
+pub(crate) fn surroundings(template: &Template, programs: &[PathBuf], folder: &Path) -> Surroundings {
     let secrets = template.variables.iter().filter(|variable| variable.sensitive);
     Surroundings {
         environment: disk_variables(template, Interface::VirtioBlk),

@@ -1,7 +1,7 @@
 //! The catalogue of a region: registering images and finding them again.
 
 use crate::{
-    Error, Image, ImageQuery, ImageState, NewBundle, NewImage, RecycleBin, StateReason, Viewer,
+    Error, Image, ImageQuery, ImageState, NewBundle, NewImage, RecycleBin, Viewer,
     edit::check_unprotected,
     name::{Claim, Names},
     records::Records,
@@ -78,24 +78,15 @@ impl Catalog {
         let names = Names::new(&self.region, image.owner_id);
         let claim = names.claim(&image.name, id, replace).await?;
         self.publish(&image, &names, &claim).await?;
-        if let Some(replaced) = claim.replaced {
-            let gone = self.records.deregister(replaced).await;
-            gone.map_err(|source| Error::Replaced { id, replaced, source: Box::new(source) })?;
-        }
+        self.retire(&image, &claim).await?;
         Ok(image)
     }
 
-    /// Leaves a record in state `failed` that holds no name.
-    ///
-    /// # Errors
-    /// As [`Catalog::register`].
-    pub async fn register_failed(&self, new: NewImage, reason: StateReason) -> Result<Image, Error> {
-        let id = ImageId::random();
-        let image = resolve(&self.region, id, new, ImageState::Failed { reason }).await?;
-        match self.records.put_first(&image).await? {
-            Put::Done => Ok(image),
-            Put::Taken => Err(Error::RegistrationEnded { id }),
-        }
+    /// Deregisters the image that an available one has its name from.
+    pub(crate) async fn retire(&self, image: &Image, claim: &Claim) -> Result<(), Error> {
+        let Some(replaced) = claim.replaced else { return Ok(()) };
+        let gone = self.records.deregister(replaced).await;
+        gone.map_err(|source| Error::Replaced { id: image.image_id, replaced, source: Box::new(source) })
     }
 
     /// Deregisters an image: it is not found any more, its name is free, its snapshots stay. With a time for the Recycle

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::{Catalog, DeregistrationProtection, Error, Image, ImageState, LaunchPermission, Tag, tags};
-use kiln_types::{ImageId, Timestamp};
+use kiln_types::{Digest, ImageId, Timestamp};
 
 /// A day: how long a protection with a cooldown outlives its end.
 const COOLDOWN: i64 = 24 * 60 * 60;
@@ -37,6 +37,8 @@ pub struct ImageEdit {
     pub boot_mode: Option<crate::BootMode>,
     /// When an instance was made from it.
     pub launched: Option<Timestamp>,
+    /// The digest of the tests that it passed.
+    pub tested: Option<Digest>,
 }
 
 impl Catalog {
@@ -88,6 +90,7 @@ impl ImageEdit {
         }
         image.boot_mode = self.boot_mode.or(image.boot_mode);
         image.last_launched_time = self.launched.max(image.last_launched_time);
+        image.kiln.tests = self.tested.or(image.kiln.tests);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 #[serde(tag = "State", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ImageState {
-    /// It is being made.
+    /// It is being made; it will have its name when it is available.
     Pending,
     /// It can be launched.
     Available,
@@ -44,7 +44,7 @@ impl ImageState {
 
     /// Says whether an image in this state holds its name.
     pub(crate) const fn holds_name(&self) -> bool {
-        matches!(self, Self::Pending | Self::Available | Self::Disabled)
+        matches!(self, Self::Available | Self::Disabled)
     }
 }
 
@@ -234,6 +234,9 @@ pub struct ImageKiln {
     /// The images that this one grew from, the oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lineage: Vec<ImageId>,
+    /// The digest of the tests that it passed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tests: Option<Digest>,
     /// The cache keys of the base and each step, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Digest>,

@@ -17,6 +17,7 @@ mod index;
 mod mapping;
 mod name;
 mod new_image;
+mod pending;
 mod permission;
 mod query;
 mod records;

@@ -4,9 +4,9 @@
 //! names/<owner>/<sha256 of the name>/00000001.json    {"Name", "Holder": "ami-…", "Replaces": "ami-…"}
 //! ```
 //! A registration takes the name with the next version, then writes its image's first record. The holder is thus an
-//! image that is available, one that is about to be, or one that will never be because its writer died in between.
-//! The last two cannot be told apart by looking, and clocks of hosts differ; so who wants the name waits a while, and
-//! then *ends* the holder by writing its first record itself, as deregistered. That put is create-only too: either it
+//! image that is available, one that is about to be (it has no record yet, or is pending), or one that will never be because its
+//! writer died in between. The last two cannot be told apart by looking, and clocks of hosts differ; so who wants the name waits a while, and
+//! then *ends* the holder by writing its next record itself, as deregistered. That put is create-only too: either it
 //! comes first, and the slow writer learns that it lost, or it comes second, and the holder is alive.
 //!
 //! A name that passes to another image (`replace`) says whom it was taken from: when the new image never comes to be,
@@ -119,8 +119,9 @@ impl Names {
     async fn comes_to_be(&self, id: ImageId, name: &ImageName) -> Result<bool, Error> {
         let start = Instant::now();
         loop {
-            if let Some(version) = self.records.newest(id).await? {
-                return Ok(version.record.state.holds_name());
+            let record = self.records.newest(id).await?.map(|version| version.record);
+            if let Some(image) = record.filter(|image| image.state != ImageState::Pending) {
+                return Ok(image.state.holds_name());
             }
             if start.elapsed() < GRACE {
                 sleep(PAUSE).await;
@@ -130,8 +131,13 @@ impl Names {
         }
     }
 
-    /// Writes the first record of an image as deregistered, so that it will never be available.
+    /// Writes a record of an image as deregistered, so that it will never be available.
     pub(crate) async fn end(&self, id: ImageId, name: &ImageName) -> Result<Put, Error> {
+        if let Some(pending) = self.records.newest(id).await?
+            && pending.record.state == ImageState::Pending
+        {
+            return Ok(self.records.put_next(&pending, ImageState::Deregistered).await?);
+        }
         let tombstone = Image::empty(id, name.clone(), self.owner, ImageState::Deregistered);
         Ok(self.records.put_first(&tombstone).await?)
     }

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! (no record) ──▶ available ◀──▶ disabled ──▶ deregistered ──▶ available   (out of the Recycle Bin)
-//!      │  └─────▶ failed                           ▲
-//!      └───────────────────────────────────────────┘  a registration that died after it took its name, ended by the next
+//!      │  │           ▲                            ▲
+//!      │  └─▶ pending ┴─▶ failed                   │  pending: its tests run
+//!      └───────────┴───────────────────────────────┘  a registration that died after it took its name, ended by the next
 //! ```
 
 use crate::{Image, ImageState, index};
@@ -53,6 +54,12 @@ impl Records {
     /// Writes the first version of a record: it publishes the image, or ends an id for good.
     pub(crate) async fn put_first(&self, image: &Image) -> Result<Put, Error> {
         self.0.put(&image.image_id.to_string(), 1, image).await
+    }
+
+    /// Writes the version that follows one that was read, in which the image is in another state.
+    pub(crate) async fn put_next(&self, read: &Versioned<Image>, state: ImageState) -> Result<Put, Error> {
+        let next = Image { state, ..read.record.clone() };
+        self.0.put(&next.image_id.to_string(), read.number + 1, &next).await
     }
 
     /// Changes a record; answers what it is now, or nothing where there is none. A change that fails changes nothing; one

@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Build(Build),
     /// Show what builds would do, and start nothing
     Plan(Plan),
+    /// Run a template's tests on a throw-away copy of an image
+    Test(Test),
     /// Check templates and print every mistake
     Validate(Validate),
     /// List, show, import, register, share, edit and deregister images
@@ -150,6 +152,9 @@ pub(crate) struct Build {
     /// Boot the appliance although the state of a booted one is there
     #[arg(long)]
     pub(crate) cold: bool,
+    /// Write what came of the tests to a file, as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
     /// Print one JSON document on standard output; progress goes to standard error
     #[arg(long)]
     pub(crate) json: bool,
@@ -161,6 +166,28 @@ pub(crate) enum OnError {
     Cleanup,
     Keep,
     Shell,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Test {
+    /// An image's id or name
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// The template whose tests they are: a folder that holds template.toml, or a file
+    #[arg(long, value_name = "TEMPLATE", default_value = ".")]
+    pub(crate) template: PathBuf,
+    /// Set a variable; may be given many times
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) vars: Vec<(String, String)>,
+    /// Read variables from a TOML file of `name = "value"` lines; --var wins over it
+    #[arg(long = "var-file", value_name = "FILE")]
+    pub(crate) var_files: Vec<PathBuf>,
+    /// Write what came of the tests to a file, as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -20,6 +20,7 @@ fn help() -> Result<()> {
         &["--help"][..],
         &["build", "--help"],
         &["plan", "--help"],
+        &["test", "--help"],
         &["validate", "--help"],
         &["image", "--help"],
         &["image", "list", "--help"],

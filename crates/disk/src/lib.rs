@@ -4,7 +4,7 @@
 //! arithmetic is checked, and a damaged structure is an error that names the disk and the byte, never a panic.
 //!
 //! - [`inspect`] lists the partitions (GPT, MBR, or none) and what each holds;
-//! - [`find_root`] finds the root file system, what its `fstab` mounts and which system it is, [`facts`] what kind;
+//! - [`find_root`] finds the root file system, what its `fstab` mounts and which system it is, [`facts`] what kind, [`has_machine_id`] whether it is one machine's own;
 //! - [`find_kernel`] reads the newest kernel and its modules out of it, [`fetch_kernel`] gets a spare one;
 //! - [`grow()`] makes a disk and its last partition larger;
 //! - [`make_ext4`] makes an empty disk with a file system, [`build`] bootstraps Debian into a disk that boots by itself under BIOS and UEFI.
@@ -34,4 +34,4 @@ pub use error::Error;
 pub use grow::{Grown, grow};
 pub use kernel::{KernelTree, Module, cached_kernels, fetch_kernel, find_kernel, kernel_version};
 pub use layout::{FileSystem, Layout, Partition, Table, inspect};
-pub use root::{Mount, OsRelease, Root, RootFacts, Selinux, facts, find_root};
+pub use root::{Mount, OsRelease, Root, RootFacts, Selinux, facts, find_root, has_machine_id};

@@ -3,11 +3,13 @@
 mod boot;
 mod facts;
 mod fstab;
+mod machine_id;
 mod os_release;
 mod unreadable;
 
 pub use facts::{RootFacts, Selinux, facts};
 pub use fstab::Mount;
+pub use machine_id::has_machine_id;
 pub use os_release::OsRelease;
 
 use crate::{Disk, Error, FileSystem, Layout, Partition, inspect, region::Region, tree::Tree};

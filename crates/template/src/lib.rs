@@ -29,10 +29,10 @@ mod variables;
 pub use inputs::{Inputs, VarFile};
 pub use load::load;
 pub use model::{
-    Accelerator, AnsibleStep, Bootstrap, BreakpointStep, Checksum, Combination, Communicator, Compat,
+    Accelerator, AnsibleStep, Bootstrap, BreakpointStep, Check, Checksum, Combination, Communicator, Compat,
     Compression, Content, DiskFormat, DiskSource, DownloadStep, EndsWith, Export, ExportFormat, ExtraDisk,
-    FileStep, Firmware, HostPath, Image, ImageSource, InlineLine, Install, Iso, Location, Machine, Network,
-    Owner, Provisioner, RebootStep, ShellCode, ShellStep, Source, Ssh, SshSetup, Step, StepCache, Subformat,
-    Sysprep, SysprepItem, Template, Text, Variable, Variant,
+    FileCheck, FileStep, Firmware, HostPath, Image, ImageSource, InlineLine, Install, Iso, Location, Machine,
+    Network, Owner, Provisioner, RebootStep, ShellCode, ShellStep, Source, Ssh, SshSetup, Step, StepCache,
+    Subformat, Sysprep, SysprepItem, Template, Test, Text, Variable, Variant,
 };
 pub use report::Report;

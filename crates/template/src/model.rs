@@ -10,6 +10,7 @@ mod provisioner;
 mod source;
 mod step;
 mod sysprep;
+mod test;
 mod text;
 
 pub use cache::StepCache;
@@ -25,6 +26,7 @@ pub use step::{
     ShellStep,
 };
 pub use sysprep::{Sysprep, SysprepItem};
+pub use test::{Check, FileCheck, Test};
 pub use text::{HostPath, Text};
 
 /// A template as meant.
@@ -52,6 +54,8 @@ pub struct Template {
     pub sysprep: Sysprep,
     /// The image to register.
     pub image: Image,
+    /// What must be true of it before it is available, in order.
+    pub tests: Vec<Test>,
     /// The files to make from the finished image.
     pub exports: Vec<Export>,
 }

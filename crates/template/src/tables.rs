@@ -11,6 +11,7 @@ mod provisioner;
 mod root;
 mod source;
 mod sysprep;
+mod test;
 
 pub(crate) use matrix::{combinations, distinct};
 pub(crate) use root::read;

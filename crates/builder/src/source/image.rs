@@ -48,7 +48,8 @@ impl Kiln {
             return Ok(Origin { template: Cow::Borrowed(template), image: None });
         };
         let image = self.source_image(source).await?;
-        check(&image, &template.machine)?;
+        check_state(&image)?;
+        check_fits(&image, &template.machine)?;
         let mut settled = template.clone();
         settled.source = Source::Image(ImageSource::Id(image.image_id));
         Ok(Origin { template: Cow::Owned(settled), image: Some(image) })
@@ -105,27 +106,30 @@ impl Kiln {
     }
 }
 
-/// Refuses an image that cannot be launched, or not on this machine.
-fn check(image: &Image, machine: &Machine) -> Result<(), Error> {
-    let unfit = |what, has: &str, wants: &str| Error::UnfitSourceImage {
-        image: image.image_id,
-        what,
-        has: has.to_owned(),
-        wants: wants.to_owned(),
-    };
-    if image.state != ImageState::Available {
-        return Err(unfit("state", image.state.as_str(), ImageState::Available.as_str()));
+/// Refuses an image that cannot be launched.
+fn check_state(image: &Image) -> Result<(), Error> {
+    match image.state {
+        ImageState::Available => Ok(()),
+        _ => Err(unfit(image, "state", image.state.as_str(), ImageState::Available.as_str())),
     }
+}
+
+/// Refuses an image that cannot be launched on this machine.
+pub(crate) fn check_fits(image: &Image, machine: &Machine) -> Result<(), Error> {
     if image.architecture != machine.architecture {
-        return Err(unfit("architecture", image.architecture.as_str(), machine.architecture.as_str()));
+        return Err(unfit(image, "architecture", image.architecture.as_str(), machine.architecture.as_str()));
     }
     match (image.boot_mode, machine.firmware) {
-        (Some(BootMode::Uefi), Firmware::Bios) => Err(unfit("firmware", "uefi", "bios")),
+        (Some(BootMode::Uefi), Firmware::Bios) => Err(unfit(image, "firmware", "uefi", "bios")),
         (Some(BootMode::LegacyBios), Firmware::Uefi | Firmware::UefiSecure) => {
-            Err(unfit("firmware", "bios", "uefi"))
+            Err(unfit(image, "firmware", "bios", "uefi"))
         }
         _ => Ok(()),
     }
+}
+
+fn unfit(image: &Image, what: &'static str, has: &str, wants: &str) -> Error {
+    Error::UnfitSourceImage { image: image.image_id, what, has: has.to_owned(), wants: wants.to_owned() }
 }
 
 /// Lists the devices of the image that a build started from, but for its root and those whose names are taken.

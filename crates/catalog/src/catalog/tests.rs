@@ -1,6 +1,7 @@
 //! Images registered, found, replaced, and left half-registered.
 
 mod life;
+mod pending;
 
 use super::*;
 use crate::{DescribeImages, ImageKiln, NewBlockDevice, NewEbs, NewMapping, Tag, name::NameRecord};
@@ -122,20 +123,6 @@ async fn the_record_has_ec2s_shape() {
     assert_eq!(catalog.get(image.image_id).await.unwrap(), image);
     assert_eq!(catalog.find("web 1").await.unwrap(), image);
     assert_eq!(catalog.find(&image.image_id.to_string()).await.unwrap(), image);
-}
-
-#[tokio::test]
-async fn a_failed_image_holds_no_name() {
-    let (catalog, snapshot) = catalog().await;
-    let reason = StateReason { code: "Client.TestFailed".to_owned(), message: "nginx is down".to_owned() };
-    let failed = catalog.register_failed(new("web", snapshot), reason).await.unwrap();
-    let json = serde_json::to_value(&failed).unwrap();
-    assert_eq!(json["State"], "failed");
-    assert_eq!(json["StateReason"]["Code"], "Client.TestFailed");
-    assert_eq!(serde_json::from_value::<Image>(json).unwrap(), failed);
-    assert_eq!(refusal(catalog.find("web").await).0, "InvalidAMIID.NotFound");
-    assert_eq!(catalog.get(failed.image_id).await.unwrap(), failed);
-    catalog.register(new("web", snapshot), false).await.unwrap();
 }
 
 #[tokio::test]

@@ -4,12 +4,15 @@ use crate::{
     args::{self, Build, Global},
     commands::{events, events_of, export, json, open, requests},
     failure::Failure,
-    output::seconds,
+    output::{junit, seconds},
     settings,
     table::table,
     terminal::Controlling,
 };
-use kiln_builder::{BuildRequest, Built, Kiln, Loaded, OnError, Places, Reached, Reuse, StepChoice};
+use kiln_builder::{
+    BuildRequest, Built, Error, Kiln, Loaded, OnError, Places, Reached, Reuse, StepChoice, TestOutcome,
+    TestResult, Tested,
+};
 use serde::Serialize;
 use std::{fmt::Write, time::Duration};
 
@@ -27,8 +30,42 @@ struct Ended {
     template: String,
     #[serde(flatten)]
     built: Option<Built>,
+    /// What came of its tests, where they are why it failed.
+    #[serde(flatten)]
+    tested: Option<Tested>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+impl Ended {
+    fn of(template: String, result: &Result<Built, (Failure, Option<Tested>)>) -> Self {
+        match result {
+            Ok(built) => Self { template, built: Some(built.clone()), tested: None, error: None },
+            Err((failure, tested)) => {
+                Self { template, built: None, tested: tested.clone(), error: Some(failure.text()) }
+            }
+        }
+    }
+
+    fn tests(&self) -> &[TestResult] {
+        let built = self.built.as_ref().map(|built| built.tests.as_slice());
+        built.or(self.tested.as_ref().map(|tested| tested.tests.as_slice())).unwrap_or_default()
+    }
+}
+
+/// Takes the results of tests out of the error that they are.
+fn failed(error: Error) -> (Failure, Option<Tested>) {
+    let tested = match &error {
+        Error::TestsFailed(tested) => Some(Tested::clone(tested)),
+        _ => None,
+    };
+    (error.into(), tested)
+}
+
+fn junit(args: &Build, ended: &[Ended]) -> Result<(), Failure> {
+    let Some(path) = &args.junit else { return Ok(()) };
+    let suites = ended.iter().map(|one| junit::Suite { name: &one.template, tests: one.tests() });
+    junit::write(path, &suites.collect::<Vec<_>>())
 }
 
 /// Builds that were to stop at a step.
@@ -82,14 +119,30 @@ pub(crate) async fn run(global: &Global, args: &Build) -> Result<String, Failure
         return build_until(&kiln, global, args, &requests, until).await;
     }
     if let [(request, loaded)] = requests.as_slice() {
-        let built = kiln.build(request, &events(global)).await?;
-        if args.json {
-            let template = loaded.template.label();
-            return json(&Document { builds: vec![Ended { template, built: Some(built), error: None }] });
-        }
-        return Ok(summary(&built));
+        return single(&kiln, global, args, request, loaded.template.label()).await;
     }
     several(&kiln, global, args, &requests).await
+}
+
+async fn single(
+    kiln: &Kiln,
+    global: &Global,
+    args: &Build,
+    request: &BuildRequest,
+    template: String,
+) -> Result<String, Failure> {
+    let result = kiln.build(request, &events(global)).await.map_err(failed);
+    let ended = [Ended::of(template.clone(), &result)];
+    junit(args, &ended)?;
+    match result {
+        Ok(built) if !args.json => Ok(summary(&built)),
+        Ok(_) => json(&Document { builds: ended.into() }),
+        Err((failure, Some(_))) if args.json => {
+            failure.tell(&template);
+            Err(Failure::shown(json(&Document { builds: ended.into() })?, failure.code()))
+        }
+        Err((failure, _)) => Err(failure),
+    }
 }
 
 /// Runs steps for what they leave in the cache.
@@ -131,19 +184,18 @@ async fn several(
     let builds = requests.iter().map(async |(request, loaded)| {
         let _place = places.take(&loaded.template.machine).await;
         let label = loaded.template.label();
-        let result = kiln.build(request, &events_of(global, &label)).await.map_err(Failure::from);
-        if let Err(failure) = &result {
+        let result = kiln.build(request, &events_of(global, &label)).await.map_err(failed);
+        if let Err((failure, _)) = &result {
             failure.tell(&label);
         }
         (label, result)
     });
     let results = futures::future::join_all(builds).await;
-    let code = results.iter().find_map(|(_, result)| result.as_ref().err().map(Failure::code));
-    let ended = results.into_iter().map(|(template, result)| match result {
-        Ok(built) => Ended { template, built: Some(built), error: None },
-        Err(failure) => Ended { template, built: None, error: Some(failure.text()) },
-    });
+    let code =
+        results.iter().find_map(|(_, result)| result.as_ref().err().map(|(failure, _)| failure.code()));
+    let ended = results.into_iter().map(|(template, result)| Ended::of(template, &result));
     let ended: Vec<_> = ended.collect();
+    junit(args, &ended)?;
     let shown = if args.json { json(&Document { builds: ended })? } else { overview(&ended) };
     match code {
         Some(code) => Err(Failure::shown(shown, code)),
@@ -177,9 +229,18 @@ fn summary(built: &Built) -> String {
         format!("{} {steps} run, {} cached, in {}", built.steps_run, built.steps_cached, seconds(took))
     };
     writeln!(out, "{}  {}\n  {what}", built.image_id, built.name).expect("a string takes what is written");
+    if !built.tests.is_empty() {
+        writeln!(out, "  {} passed", tests_run(&built.tests)).expect("a string takes what is written");
+    }
     for exported in &built.exports {
         out.push_str("  ");
         out.push_str(&export::line(exported));
     }
     out
+}
+
+/// `3 tests`.
+fn tests_run(tests: &[TestResult]) -> String {
+    let run = tests.iter().filter(|test| test.outcome != TestOutcome::Skipped).count();
+    format!("{run} {}", if run == 1 { "test" } else { "tests" })
 }

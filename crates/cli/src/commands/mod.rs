@@ -13,6 +13,7 @@ pub(crate) mod plan;
 pub(crate) mod region;
 pub(crate) mod snapshot;
 pub(crate) mod supervise;
+mod test;
 pub(crate) mod validate;
 
 use crate::{
@@ -36,6 +37,7 @@ pub(crate) fn run(args: Args) -> Result<String, Failure> {
     match command {
         Command::Validate(args) => validate::run(&args),
         Command::Build(args) => block_on(build::run(&global, &args)),
+        Command::Test(args) => block_on(test::run(&global, &args)),
         Command::Plan(args) => block_on(plan::run(&global, &args)),
         Command::Image(args) => block_on(image::run(&global, &args)),
         Command::Region(args) => block_on(region::run(&global, &args)),

@@ -1,5 +1,6 @@
 //! How a build's events reach people: a small reader for a terminal, one for logs, one for nobody.
 
+pub(crate) mod junit;
 mod plain;
 mod tail;
 mod tty;

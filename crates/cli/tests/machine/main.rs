@@ -7,6 +7,7 @@ mod diff;
 mod failures;
 mod formats;
 mod host;
+mod image_tests;
 mod images;
 mod installs;
 mod layers;

@@ -187,6 +187,29 @@ impl crate::ReadAt for Bytes {
 }
 
 #[test]
+fn a_machine_id_is_found_in_either_place() -> Result {
+    let folder = tempfile::tempdir()?;
+    let tree = folder.path().join("tree");
+    let (systemd, dbus) = (tree.join("etc/machine-id"), tree.join("var/lib/dbus/machine-id"));
+    for path in [&systemd, &dbus, &tree.join("sbin/init")] {
+        fs_err::create_dir_all(path.parent().unwrap_or(&tree))?;
+        fs_err::write(path, "")?;
+    }
+    let disk = folder.path().join("disk.raw");
+    let id = "0123456789abcdef0123456789abcdef\n";
+    for (path, content, expected) in
+        [(&systemd, "uninitialized\n", false), (&dbus, id, true), (&dbus, "", false), (&systemd, id, true)]
+    {
+        fs_err::write(path, content)?;
+        mke2fs(&tree, &disk, 0, "16M")?;
+        let root = find_root(&disk)?;
+        assert_eq!(crate::has_machine_id(&disk, &root)?, Some(expected), "{}", path.display());
+        fs_err::remove_file(&disk)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn two_equal_roots_are_refused() -> Result {
     let folder = tempfile::tempdir()?;
     let (tree, disk) = (folder.path().join("tree"), folder.path().join("disk.raw"));

@@ -59,6 +59,22 @@ pub struct Ssh {
     pub host_key: Option<String>,
 }
 
+impl Default for Ssh {
+    fn default() -> Self {
+        Self {
+            username: "root".to_owned(),
+            password: None,
+            private_key: None,
+            agent: false,
+            port: 22,
+            timeout: TimeSpan::from_secs(600),
+            keepalive: TimeSpan::from_secs(10),
+            setup: SshSetup::Auto,
+            host_key: None,
+        }
+    }
+}
+
 words! {
     /// How a key of the user's and one of the guest's get into the guest.
     pub enum SshSetup {

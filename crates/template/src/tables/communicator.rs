@@ -7,7 +7,6 @@ use crate::{
     reader::{Field, Kind, Table, quoted},
     report::{Checked, Diagnostic},
 };
-use kiln_types::TimeSpan;
 
 words! {
     /// The types of `[communicator]`.
@@ -44,8 +43,9 @@ pub(crate) fn read(field: &Field<'_>) -> Checked<Communicator> {
 }
 
 fn ssh(mut table: Table<'_>) -> Checked<Ssh> {
-    let username = table.or("username", "root".to_owned(), Field::account);
-    let setup = table.or("setup", SshSetup::Auto, Field::word);
+    let default = Ssh::default();
+    let username = table.or("username", default.username, Field::account);
+    let setup = table.or("setup", default.setup, Field::word);
     own_account(&mut table, setup);
     let password = table.optional("password", |field| {
         let password = field.text(Style::Strict)?;
@@ -56,12 +56,12 @@ fn ssh(mut table: Table<'_>) -> Checked<Ssh> {
     });
     let private_key = table.optional("private_key", |field| field.host_path(Kind::File));
     let agent = table.or("agent", false, Field::boolean);
-    let port = table.or("port", 22, |field| {
+    let port = table.or("port", default.port, |field| {
         let port = field.integer(1..=65_535)?;
         Ok(u16::try_from(port).expect("the range fits"))
     });
-    let timeout = table.or("timeout", TimeSpan::from_secs(600), Field::time_limit);
-    let keepalive = table.or("keepalive", TimeSpan::from_secs(10), Field::time_limit);
+    let timeout = table.or("timeout", default.timeout, Field::time_limit);
+    let keepalive = table.or("keepalive", default.keepalive, Field::time_limit);
     let host_key = table.optional("host_key", host_key);
     table.finish()?;
     Ok(Ssh {

@@ -3,9 +3,9 @@
 mod ansible;
 mod breakpoint;
 mod download;
-mod file;
+pub(super) mod file;
 mod reboot;
-mod shell;
+pub(super) mod shell;
 
 use crate::{
     model::{Provisioner, Step, StepCache},
@@ -38,7 +38,7 @@ words! {
 /// What to do where a step needs more than the agent.
 const USE_SSH: &str = "boot the image itself: add `[communicator]` with `type = \"ssh\"`";
 
-/// Characters that a step's name may have.
+/// Characters that a step's or a test's name may have.
 const LONGEST_NAME: usize = 100;
 
 /// Reads the steps.
@@ -57,7 +57,7 @@ fn step(field: &Field<'_>, run: &Run, names: &mut BTreeMap<String, Range<usize>>
     let mut table = field.table("`[[provisioner]]`")?;
     let line = context.line(field.span().start);
     drop(context.take_uses());
-    let name = table.optional("name", |field| name(field, names));
+    let name = table.optional("name", |field| name(field, "step", names));
     let skipped = skipped(&mut table, run);
     let pause_before = table.optional("pause_before", Field::duration);
     let timeout = table.optional("timeout", Field::time_limit);
@@ -154,8 +154,13 @@ fn read_step(
     }
 }
 
-fn name(field: &Field<'_>, names: &mut BTreeMap<String, Range<usize>>) -> Checked<String> {
-    let name = field.checked("a step's name", |name| {
+/// Reads the name of a step or a test.
+pub(super) fn name(
+    field: &Field<'_>,
+    what: &str,
+    names: &mut BTreeMap<String, Range<usize>>,
+) -> Checked<String> {
+    let name = field.checked(&format!("a {what}'s name"), |name| {
         if name.trim().is_empty() {
             return Err("is empty".to_owned());
         }
@@ -168,7 +173,7 @@ fn name(field: &Field<'_>, names: &mut BTreeMap<String, Range<usize>>) -> Checke
         Ok(())
     })?;
     if let Some(first) = names.insert(name.clone(), field.span()) {
-        let title = format!("two steps are named `{name}`");
+        let title = format!("two {what}s are named `{name}`");
         let diagnostic =
             Diagnostic::at(field.span(), title).label("the same name").context(first, "the first");
         return Err(field.context.report(diagnostic));

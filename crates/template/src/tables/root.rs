@@ -8,7 +8,7 @@ use crate::{
     reader::{Field, Table, quoted},
     report::Checked,
     tables::{
-        cache_mount, communicator, condition::Run, export, image, machine, provisioner, source, sysprep,
+        cache_mount, communicator, condition::Run, export, image, machine, provisioner, source, sysprep, test,
     },
     variables,
 };
@@ -47,6 +47,7 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
     let provisioners = table.or("provisioner", Vec::new(), |field| provisioner::read(field, &run));
     let sysprep = table.or("sysprep", Sysprep::default(), sysprep::read);
     let cache_mounts = table.or("cache_mount", Vec::new(), |field| cache_mount::read(field, &communicator));
+    let tests = table.or("test", Vec::new(), |field| test::read(field, &run));
     let exports = table.or("export", Vec::new(), export::read);
     table.finish()?;
     locals?;
@@ -62,6 +63,7 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
         provisioners: provisioners?,
         sysprep: sysprep?,
         image: image?,
+        tests: tests?,
         exports: exports?,
     })
 }

@@ -74,7 +74,8 @@ async fn who_may_see_an_image() {
 async fn a_failed_image_is_its_owners_alone() {
     let (catalog, snapshot) = catalog().await;
     let reason = StateReason { code: "Client.TestFailed".to_owned(), message: "port 80".to_owned() };
-    let id = catalog.register_failed(new("web", snapshot), reason).await.unwrap().image_id;
+    let id = catalog.register_pending(new("web", snapshot)).await.unwrap().image_id;
+    catalog.fail(id, reason).await.unwrap();
     catalog.edit(id, &share("public")).await.unwrap();
     assert_eq!(sees(&catalog, AccountId::LOCAL, id).await, (true, true));
     assert_eq!(sees(&catalog, friend(), id).await, (false, false));

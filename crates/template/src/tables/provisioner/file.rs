@@ -40,7 +40,7 @@ pub(super) fn name(step: &FileStep) -> String {
 }
 
 /// Reads permission bits as `chmod` takes them.
-fn mode(field: &Field<'_>) -> Checked<u32> {
+pub(in crate::tables) fn mode(field: &Field<'_>) -> Checked<u32> {
     let text = field.checked("a mode", |text| {
         let octal = text.bytes().all(|b| matches!(b, b'0'..=b'7'));
         if octal && (3..=5).contains(&text.len()) && (text.len() < 5 || text.starts_with('0')) {
@@ -52,7 +52,7 @@ fn mode(field: &Field<'_>) -> Checked<u32> {
 }
 
 /// Reads `user` or `user:group`.
-fn owner(field: &Field<'_>) -> Checked<Owner> {
+pub(in crate::tables) fn owner(field: &Field<'_>) -> Checked<Owner> {
     let text = field.checked("an owner", |text| {
         let (user, group) = text.split_once(':').unwrap_or((text, "root"));
         account(user)

@@ -10,7 +10,7 @@ use crate::{
 use std::collections::BTreeSet;
 
 /// Keys that not every type has.
-pub(super) const KEYS: [&str; 10] = [
+pub(in crate::tables) const KEYS: [&str; 10] = [
     "inline",
     "script",
     "scripts",
@@ -24,7 +24,7 @@ pub(super) const KEYS: [&str; 10] = [
 ];
 
 /// Reads a shell step. `over_agent` is whether it runs through the agent.
-pub(super) fn read(mut table: Table<'_>, over_agent: bool) -> Checked<ShellStep> {
+pub(in crate::tables) fn read(mut table: Table<'_>, over_agent: bool) -> Checked<ShellStep> {
     let code = table.exactly_one(["inline", "script", "scripts"]).and_then(|field| code(&field));
     let environment = table.optional("environment", Field::environment);
     let default = || vec!["/bin/sh".to_owned(), "-e".to_owned()];
@@ -54,7 +54,7 @@ pub(super) fn read(mut table: Table<'_>, over_agent: bool) -> Checked<ShellStep>
 }
 
 /// Makes the name of a step that has none.
-pub(super) fn name(step: &ShellStep) -> String {
+pub(in crate::tables) fn name(step: &ShellStep) -> String {
     let what = match &step.code {
         ShellCode::Inline(lines) => {
             lines.iter().map(|line| one_line(line.text.shown())).find(|line| !line.is_empty())
