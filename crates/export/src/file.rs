@@ -1,9 +1,6 @@
 //! A file that is hashed while it is written, and has holes where it has zeros.
 
-use crate::{
-    background::{Flusher, Hasher},
-    raw::RawOutput,
-};
+use crate::{hasher::Hasher, raw::RawOutput};
 use kiln_qcow2::writer::Output;
 use kiln_types::Digest;
 use sha2::{Digest as _, Sha256};
@@ -22,14 +19,13 @@ pub(crate) struct Written {
 /// An empty file that is filled from front to back, and hashed where that is wanted.
 pub(crate) struct HashedFile {
     file: File,
-    flusher: Flusher,
     hasher: Option<Hasher>,
     at: u64,
 }
 
 impl HashedFile {
-    pub(crate) fn new(file: File, sha256: bool) -> io::Result<Self> {
-        Ok(Self { flusher: Flusher::of(&file)?, file, hasher: sha256.then(Hasher::start), at: 0 })
+    pub(crate) fn new(file: File, sha256: bool) -> Self {
+        Self { file, hasher: sha256.then(Hasher::start), at: 0 }
     }
 
     /// Ends the file where it is.
@@ -54,7 +50,6 @@ impl RawOutput for HashedFile {
             let length: usize = run.iter().map(|page| page.len()).sum();
             if !run.first().is_some_and(|page| is_zero(page)) {
                 self.file.write_all_at(&bytes[start..start + length], at)?;
-                self.flusher.wrote(length)?;
             }
             at += u64::try_from(length).map_err(io::Error::other)?;
         }
@@ -68,7 +63,7 @@ impl Output for HashedFile {
         self.hash(bytes)?;
         self.file.write_all_at(bytes, self.at)?;
         self.at += u64::try_from(bytes.len()).map_err(io::Error::other)?;
-        self.flusher.wrote(bytes.len())
+        Ok(())
     }
 
     fn zeros(&mut self, count: u64) -> io::Result<()> {

@@ -39,7 +39,7 @@ pub(crate) async fn write(
     let failure = staged.failure(needed);
     let (file, told) = (staged.open()?, failure.clone());
     pipeline::run(region, &jobs, &failure, progress, move |pieces| {
-        let out = HashedFile::new(file, sha256).map_err(|error| told.write(error))?;
+        let out = HashedFile::new(file, sha256);
         let mut gzip = Gzip { out, crc: crc32fast::Hasher::new(), length: 0 };
         gzip.start(&head).map_err(|error| told.write(error))?;
         for piece in pieces {

@@ -1,20 +1,21 @@
 //! A snapshot as a disk image: qcow2, raw and Google's tar.gz written here, vmdk, vhd and vhdx by `qemu-img`.
 //!
 //! ```text
-//! block map ─→ jobs ─→ read frames ─→ decode, check, compress ─→ write and hash ─→ sync ─→ rename
+//! block map ─→ jobs ─→ read frames ─→ decode, check, compress ─→ write and hash ─→ rename
 //!                      (async)        (a thread a core)          (a thread)
 //! ```
 //! A qcow2 of 512 KiB clusters and zstd holds the region's frames as they are: nothing is decompressed or compressed.
 //! The file lies beside its target under another name until it is whole; a failure leaves nothing. The same snapshot
-//! and options give the same bytes, in every format.
+//! and options give the same bytes, in every format. The disk has a new file when the system writes it out, as with `cp`
+//! and `qemu-img`: the snapshot is what lasts. Only one that replaces another is written out before it takes the name.
 //!
 //! **Invariant:** an export reads the region and nothing else; where a disk came from does not matter any more.
 
-mod background;
 mod convert;
 mod error;
 mod file;
 mod gce;
+mod hasher;
 mod ovf;
 mod piece;
 mod pipeline;

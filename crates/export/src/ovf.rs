@@ -58,7 +58,7 @@ pub(crate) fn write(
     let digest = Digest::from_bytes(Sha256::digest(ovf.as_bytes()).into());
     let disk_digest = disk_written.sha256.ok_or_else(|| io::Error::other("the disk was not hashed"))?;
     let manifest = format!("SHA256({STEM}.ovf)= {digest}\nSHA256({STEM}.vmdk)= {disk_digest}\n");
-    let mut tar = tar::Builder::new(HashedFile::new(archive, sha256)?);
+    let mut tar = tar::Builder::new(HashedFile::new(archive, sha256));
     for (ending, bytes) in [("ovf", ovf.as_bytes()), ("mf", manifest.as_bytes())] {
         let size = u64::try_from(bytes.len()).map_err(io::Error::other)?;
         tar.append_data(&mut member(size), format!("{STEM}.{ending}"), bytes)?;

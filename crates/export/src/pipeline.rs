@@ -88,7 +88,13 @@ async fn feed(
         let frames = region.read_frames(&wanted).await.map_err(Error::Store)?;
         for (job, frame) in batch.iter().zip(frames) {
             let (answer, slot) = oneshot::channel();
-            if slots.send(slot).await.is_err() || queue.send((*job, frame, answer)).await.is_err() {
+            let given = slots.send(slot).await.is_ok()
+                && match job.task {
+                    // Nothing to be done: no thread need be woken for it.
+                    Task::Copy => answer.send(Ok(Piece::Frame(frame))).is_ok(),
+                    _ => queue.send((*job, frame, answer)).await.is_ok(),
+                };
+            if !given {
                 return Ok(()); // The writer has failed, and says why.
             }
         }

@@ -2,7 +2,6 @@
 
 use crate::{
     Error,
-    background::Flusher,
     file::{self, HashedFile, Written},
     piece::{Cluster, Piece, Recompress, Task},
     pipeline::{self, Job},
@@ -97,13 +96,17 @@ async fn copy(
     let clusters: Vec<_> = contents.blocks().map(described).collect();
     let layout = Layout::new(geometry, &clusters).map_err(Error::Image)?;
     // The layout's order: all frames, then all plain clusters.
-    let frames = contents.jobs(|frame| is_frame(frame).then_some(Task::Copy(way.verify)));
+    let copy = match way.verify {
+        Verify::Digest => Task::Verify,
+        Verify::Length => Task::Copy,
+    };
+    let frames = contents.jobs(|frame| is_frame(frame).then_some(copy));
     let plain = contents.jobs(|frame| (!is_frame(frame)).then_some(Task::Decode));
     let jobs = [frames, plain].concat();
     let failure = way.staged.failure(layout.file_size());
     let (file, told, sha256) = (way.staged.open()?, failure.clone(), way.sha256);
     pipeline::run(region, &jobs, &failure, progress, move |pieces| {
-        let out = HashedFile::new(file, sha256).map_err(|error| told.write(error))?;
+        let out = HashedFile::new(file, sha256);
         let mut writer = Writer::start(&layout, out).map_err(|error| told.image(error))?;
         for piece in pieces {
             let written = match piece? {
@@ -160,9 +163,8 @@ async fn recompress(
     let (file, told, sha256) = (way.staged.open()?, failure.clone(), way.sha256);
     let keep_zeros = contents.incremental;
     pipeline::run(region, &jobs, &failure, progress, move |pieces| {
-        let flusher = Flusher::of(&file).map_err(|error| told.write(error))?;
         let zeros = zeros.into_iter().peekable();
-        let mut writer = Recompressed { open, file, flusher, zeros, keep_zeros, end };
+        let mut writer = Recompressed { open, file, zeros, keep_zeros, end };
         for piece in pieces {
             let Piece::Clusters(clusters) = piece? else { return Err(told.worker()) };
             writer.clusters(clusters).map_err(|error| told.write(error))?;
@@ -176,7 +178,6 @@ async fn recompress(
 struct Recompressed {
     open: OpenLayout,
     file: File,
-    flusher: Flusher,
     /// Clusters of zeros that hide the parent's, ascending.
     zeros: std::iter::Peekable<std::vec::IntoIter<u64>>,
     /// Whether zeros in a block of data have to hide the parent's.
@@ -197,11 +198,9 @@ impl Recompressed {
                 Cluster::Frame(bytes) => {
                     let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
                     self.file.write_all_at(&bytes, self.open.frame(number, length))?;
-                    self.flusher.wrote(bytes.len())?;
                 }
                 Cluster::Plain(bytes) => {
                     self.file.write_all_at(&bytes, self.open.plain(number))?;
-                    self.flusher.wrote(bytes.len())?;
                 }
             }
         }
@@ -212,10 +211,8 @@ impl Recompressed {
         let Self { mut open, file, zeros, .. } = self;
         zeros.for_each(|zero| open.zero(zero));
         let layout = open.close().map_err(Error::Image)?;
-        let mut tables = file
-            .try_clone()
-            .and_then(|file| HashedFile::new(file, false))
-            .map_err(|error| told.write(error))?;
+        let tables = file.try_clone().map_err(|error| told.write(error))?;
+        let mut tables = HashedFile::new(tables, false);
         layout.write_tables(&mut tables).map_err(|error| told.image(error))?;
         let size = layout.file_size();
         let ended = file

@@ -29,7 +29,7 @@ pub(crate) async fn write(
     let jobs = jobs(map);
     let needed = u64::try_from(jobs.len()).map_or(u64::MAX, |count| count * BLOCK_SIZE);
     let failure = staged.failure(needed.min(map.size().bytes()));
-    let out = HashedFile::new(staged.open()?, sha256).map_err(|error| failure.write(error))?;
+    let out = HashedFile::new(staged.open()?, sha256);
     let written = send(region, map, out, &failure, progress).await?;
     written.finish().map_err(|error| failure.write(error))
 }

@@ -55,9 +55,9 @@ impl Staged {
     /// Gives the file its name; it replaces one that is there.
     pub(crate) fn publish(self) -> Result<(), Error> {
         let Self { target, file } = self;
-        // The bytes first: a name must not outlive a crash without them.
-        let done =
-            file.as_file().sync_all().and_then(|()| file.persist(&target).map_err(|failed| failed.error));
+        // After a crash a name has what it had, or all of what it got.
+        let kept = if target.exists() { file.as_file().sync_all() } else { Ok(()) };
+        let done = kept.and_then(|()| file.persist(&target).map_err(|failed| failed.error));
         done.map(drop).map_err(|source| Error::Write { path: target, source })
     }
 }

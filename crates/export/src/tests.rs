@@ -368,7 +368,7 @@ fn a_full_file_system_is_told_with_the_path_and_the_need() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let staged = staged::Staged::beside(&folder.path().join("a.qcow2"))?;
     let full = fs_err::OpenOptions::new().write(true).open("/dev/full")?;
-    let error = file::HashedFile::new(full.into(), true)?.bytes(b"x").err().context("/dev/full is full")?;
+    let error = file::HashedFile::new(full.into(), true).bytes(b"x").err().context("/dev/full is full")?;
     let told = staged.failure(12_345).write(error);
     ensure!(matches!(&told, Error::DiskFull { needed: 12_345, .. }), "{told}");
     ensure!(

@@ -50,6 +50,12 @@ impl DerefMut for PageBuffer {
     }
 }
 
+impl AsRef<[u8]> for PageBuffer {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 impl fmt::Debug for PageBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PageBuffer").field("len", &self.len).finish_non_exhaustive()

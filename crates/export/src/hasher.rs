@@ -1,16 +1,14 @@
-//! What goes on beside the writing of a file: hashing it, and sending it to the disk.
+//! A file's SHA-256, computed beside its writing.
 
 use bytes::Bytes;
 use kiln_types::Digest;
 use sha2::{Digest as _, Sha256};
-use std::{fs::File, io, sync::mpsc, thread};
+use std::{io, sync::mpsc, thread};
 
 /// Zeros that are hashed at once; they fit in the processor's cache.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// Pieces that wait to be hashed. With 512 KiB each they take 4 MiB.
 const WAITING: usize = 8;
-/// Bytes after which the disk is to have what was written: all of it at the end would make the end long.
-const FLUSH: u64 = 32 << 20;
 
 enum Chunk {
     Bytes(Bytes),
@@ -65,41 +63,5 @@ fn zeros(hasher: &mut Sha256, count: u64) {
         let step = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
         hasher.update(&ZEROS[..step]);
         left -= u64::try_from(step).unwrap_or(left);
-    }
-}
-
-/// Sends a file to the disk while it is being written.
-#[derive(Debug)]
-pub(crate) struct Flusher {
-    file: File,
-    /// Bytes since the last time.
-    written: u64,
-    turns: Option<mpsc::SyncSender<()>>,
-}
-
-impl Flusher {
-    pub(crate) fn of(file: &File) -> io::Result<Self> {
-        Ok(Self { file: file.try_clone()?, written: 0, turns: None })
-    }
-
-    /// Notes that bytes were written.
-    pub(crate) fn wrote(&mut self, count: usize) -> io::Result<()> {
-        self.written += u64::try_from(count).unwrap_or(FLUSH);
-        if self.written < FLUSH {
-            return Ok(());
-        }
-        self.written = 0;
-        if self.turns.is_none() {
-            let (turns, inbox) = mpsc::sync_channel(1);
-            let file = self.file.try_clone()?;
-            // What fails here fails again when the whole file is synchronised, and is told then.
-            thread::spawn(move || inbox.iter().for_each(|()| drop(file.sync_data())));
-            self.turns = Some(turns);
-        }
-        if let Some(turns) = &self.turns {
-            // When one turn is waiting already, that one will do.
-            turns.try_send(()).unwrap_or_default();
-        }
-        Ok(())
     }
 }
