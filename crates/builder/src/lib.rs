@@ -94,5 +94,5 @@ pub use regions::{Regions, RegionsError};
 pub use request::{Loaded, TemplateRequest};
 pub use reuse::{Reuse, StepChoice};
 pub use shared_cache::Travelled;
-pub use snapshots::SnapshotRequest;
+pub use snapshots::{SnapshotEdit, SnapshotRequest};
 pub use test_results::{TestOutcome, TestResult, Tested};

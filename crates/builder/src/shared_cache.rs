@@ -20,11 +20,11 @@ use crate::{
     request::TemplateRequest,
 };
 use kiln_qcow2::Chain;
-use kiln_store::{Put, Versioned};
+use kiln_store::{Collect, Garbage, Put, SharedFolders, Versioned};
 use kiln_template::Template;
 use kiln_types::{Digest, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 const BASES: &str = "cache/bases";
 const LAYERS: &str = "cache/layers";
@@ -215,6 +215,15 @@ impl Kiln {
         Ok(travelled)
     }
 
+    /// Deletes from the region what was pushed longer ago than `age`, and files that nothing needs.
+    ///
+    /// # Errors
+    /// When the region cannot be read or written.
+    pub(crate) async fn collect_cache(&self, age: Duration, collect: Collect) -> Result<Vec<Garbage>, Error> {
+        let folders = SharedFolders { records: &[BASES, LAYERS], files: FILES };
+        Ok(self.region.collect_shared(folders, age, collect, files_of).await?)
+    }
+
     /// Returns the base that is here, or fetches the region's; says whether it was fetched.
     async fn pull_base(
         &self,
@@ -230,7 +239,10 @@ impl Kiln {
         let newest: Option<Versioned<SharedBase>> =
             self.region.versions(BASES).newest(&key.to_string()).await?;
         let Some(Versioned { record: shared, .. }) = newest else { return Ok(None) };
-        let map = self.region.block_map(shared.snapshot).await?;
+        let map = match self.region.block_map(shared.snapshot).await {
+            Err(kiln_store::Error::SnapshotNotFound { .. }) => return Ok(None),
+            map => map?,
+        };
         if content_digest(&map) != shared.content || map.size().bytes() != shared.size {
             return Err(Error::SharedDamaged {
                 what: format!("the base {key}"),
@@ -297,7 +309,9 @@ impl Kiln {
             }
             events.note(format!("step {}: fetching its result", shared.made.name));
             let overlay = folder.path().join(format!("{}-{number}.qcow2", key.short()));
-            self.region.get_blob(FILES, own.digest, own.size, &overlay).await?;
+            if !self.region.get_blob(FILES, own.digest, own.size, &overlay).await? {
+                return Ok(Pulled::Missing);
+            }
             // It passes the gate that every overlay passes before QEMU is shown it.
             Chain::open(base, std::slice::from_ref(&overlay))?;
             disks.push((below_here, overlay));
@@ -309,6 +323,20 @@ impl Kiln {
         layers.publish(key, shared.made, disks, kept)?;
         Ok(Pulled::Done)
     }
+}
+
+/// The files that a record of a base or a layer names.
+fn files_of(record: &[u8]) -> Option<Vec<Digest>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Either {
+        format_version: u32,
+        #[serde(default)]
+        disks: Vec<SharedDisk>,
+    }
+    let record: Either = serde_json::from_slice(record).ok()?;
+    let own = record.disks.iter().filter_map(|disk| disk.overlays.last()).map(|overlay| overlay.digest);
+    (record.format_version == FORMAT).then(|| own.collect())
 }
 
 enum Pushed {

@@ -3,9 +3,18 @@
 use crate::{Error, Events, Kiln, Phase, base::stored};
 use kiln_catalog::Tag;
 use kiln_qcow2::{BlockSource, KnownContent};
-use kiln_store::{Checked, Collect, Collected, CopySnapshot, NewSnapshot, Problem, Snapshot, Verified};
+use kiln_store::{
+    Checked, Collect, Collected, Collecting, CopySnapshot, NewSnapshot, Problem, Snapshot, Verified,
+};
 use kiln_types::{BLOCK_SIZE, BlockIndex, SnapshotId};
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// Time between two words of how many snapshots a collection has read.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// A snapshot to be made of a disk file.
 #[derive(Debug, Clone)]
@@ -22,6 +31,31 @@ pub struct SnapshotRequest {
     pub tags: Vec<(String, String)>,
 }
 
+/// A change of a snapshot's record. What is left empty stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotEdit {
+    /// A new description.
+    pub description: Option<String>,
+    /// Tags that are set.
+    pub set_tags: Vec<Tag>,
+    /// Keys of tags that go.
+    pub remove_tags: Vec<String>,
+}
+
+impl SnapshotEdit {
+    fn apply(&self, description: &mut String, tags: &mut Vec<Tag>) -> Result<(), Error> {
+        if let Some(new) = &self.description {
+            kiln_catalog::check_description(new)?;
+            description.clone_from(new);
+        }
+        Ok(kiln_catalog::change_tags(tags, &self.set_tags, &self.remove_tags)?)
+    }
+}
+
+fn tag((key, value): &(String, String)) -> Tag {
+    Tag { key: key.clone(), value: value.clone() }
+}
+
 impl Kiln {
     /// Stores a disk file as a snapshot.
     ///
@@ -32,6 +66,13 @@ impl Kiln {
         request: &SnapshotRequest,
         events: &Events,
     ) -> Result<Snapshot, Error> {
+        let edit = SnapshotEdit {
+            description: Some(request.description.clone()),
+            set_tags: request.tags.iter().map(tag).collect(),
+            remove_tags: Vec::new(),
+        };
+        let (mut description, mut tags) = (String::new(), Vec::new());
+        edit.apply(&mut description, &mut tags)?;
         let folder = self.home.new_build()?;
         let mut source = self.volume_of(&request.file, request.format.as_deref(), &folder, events).await?;
         if let Some(parent) = request.parent {
@@ -40,13 +81,12 @@ impl Kiln {
             source = Box::new(Over { source, blocks });
         }
         let phase = events.begin(Phase::Snapshot);
-        let tag = |(key, value): &(String, String)| Tag { key: key.clone(), value: value.clone() };
         let new = NewSnapshot {
             source,
             parent: request.parent,
             owner: self.catalog.viewer().account,
-            description: request.description.clone(),
-            tags: request.tags.iter().map(tag).collect(),
+            description,
+            tags,
         };
         let snapshot = self.store(new, events).await?;
         phase.done(stored(&snapshot));
@@ -69,15 +109,29 @@ impl Kiln {
         Ok(snapshot)
     }
 
+    /// Changes a snapshot's description and tags, and returns it as it is now.
+    ///
+    /// # Errors
+    /// When there is none for this account, or the change is not as EC2 wants it; nothing was changed then.
+    pub async fn edit_snapshot(&self, id: SnapshotId, edit: &SnapshotEdit) -> Result<Snapshot, Error> {
+        self.own_snapshot(id).await?;
+        self.region.edit_snapshot(id, |description, tags| edit.apply(description, tags)).await
+    }
+
+    /// Refuses another account's snapshot as one that does not exist.
+    async fn own_snapshot(&self, id: SnapshotId) -> Result<(), Error> {
+        if self.region.snapshot(id).await?.owner_id == self.catalog.viewer().account {
+            return Ok(());
+        }
+        Err(kiln_store::Error::SnapshotNotFound { id }.into())
+    }
+
     /// Deletes a snapshot that no image names.
     ///
     /// # Errors
     /// [`Error::SnapshotInUse`], or when there is none for this account.
     pub async fn delete_snapshot(&self, id: SnapshotId) -> Result<(), Error> {
-        let not_found = kiln_store::Error::SnapshotNotFound { id };
-        if self.region.snapshot(id).await?.owner_id != self.catalog.viewer().account {
-            return Err(not_found.into());
-        }
+        self.own_snapshot(id).await?;
         self.check_unused(id).await?;
         self.region.delete_snapshot(id).await?;
         // An image may have been registered meanwhile.
@@ -106,13 +160,20 @@ impl Kiln {
         Ok(verified)
     }
 
-    /// Deletes what no snapshot of the region names, in two collections with a grace between them.
+    /// Deletes what no snapshot of the region names, in two collections with a grace between them, and what was pushed
+    /// into its cache longer ago than `cache_age`.
     ///
     /// # Errors
     /// When anything cannot be read: nothing is deleted then.
-    pub async fn collect_garbage(&self, collect: Collect, events: &Events) -> Result<Collected, Error> {
+    pub async fn collect_garbage(
+        &self,
+        collect: Collect,
+        cache_age: Duration,
+        events: &Events,
+    ) -> Result<Collected, Error> {
         let phase = events.begin(Phase::Collect);
-        let collected = self.region.collect(collect, |_maps| {}).await?;
+        let mut collected = self.region.collect(collect, collecting(events)).await?;
+        collected.deleted.extend(self.collect_cache(cache_age, collect).await?);
         phase.done(String::new());
         Ok(collected)
     }
@@ -142,6 +203,18 @@ impl Kiln {
 pub(crate) fn progress(events: &Events) -> impl FnMut(kiln_store::Progress) + Send + use<> {
     let tell = events.clone();
     move |progress| tell.progress(progress.done * BLOCK_SIZE, progress.total * BLOCK_SIZE)
+}
+
+fn collecting(events: &Events) -> impl FnMut(Collecting) + Send + use<> {
+    let (tell, mut blocks, mut told) = (events.clone(), progress(events), Instant::now());
+    move |so_far| match so_far {
+        Collecting::Repacking(progress) => blocks(progress),
+        Collecting::Reading { done, total } if told.elapsed() >= TELL_EVERY => {
+            told = Instant::now();
+            tell.note(format!("{done} of {total} snapshots read"));
+        }
+        Collecting::Reading { .. } => {}
+    }
 }
 
 /// A whole disk over a parent: where the parent has data the disk may have holes, which are changes then.

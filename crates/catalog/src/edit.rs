@@ -61,13 +61,22 @@ impl Catalog {
     }
 }
 
+/// Checks the description of an image or a snapshot.
+///
+/// # Errors
+/// [`Error::DescriptionTooLong`].
+pub fn check_description(description: &str) -> Result<(), Error> {
+    match description.chars().count() {
+        0..=LONGEST_DESCRIPTION => Ok(()),
+        _ => Err(Error::DescriptionTooLong),
+    }
+}
+
 impl ImageEdit {
     fn apply(&self, image: &mut Image, now: Timestamp) -> Result<(), Error> {
         let id = image.image_id;
         if let Some(description) = &self.description {
-            if description.chars().count() > LONGEST_DESCRIPTION {
-                return Err(Error::DescriptionTooLong);
-            }
+            check_description(description)?;
             image.description = Some(description.clone()).filter(|text| !text.is_empty());
         }
         tags::change(&mut image.tags, &self.set_tags, &self.remove_tags)?;

@@ -27,7 +27,7 @@ mod usage;
 
 pub use catalog::Catalog;
 pub use copy::CopyImage;
-pub use edit::ImageEdit;
+pub use edit::{ImageEdit, check_description};
 pub use error::Error;
 pub use filter::Filter;
 pub use image::{
@@ -39,3 +39,4 @@ pub use mapping::{BlockDevice, BlockDeviceMapping, EbsBlockDevice, VolumeType};
 pub use new_image::{NewBlockDevice, NewBundle, NewEbs, NewImage, NewMapping};
 pub use permission::{Group, LaunchPermission, Viewer};
 pub use query::{ImageQuery, MARKETPLACE, Owner, Sort};
+pub use tags::change as change_tags;

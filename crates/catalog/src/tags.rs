@@ -1,4 +1,4 @@
-//! Tags of images under EC2's rules.
+//! Tags of images and snapshots under EC2's rules.
 
 use crate::{Error, Tag};
 
@@ -12,7 +12,10 @@ const LONGEST_KEY: usize = 127;
 const LONGEST_VALUE: usize = 255;
 
 /// Sets and removes tags; they stay in the order of their keys.
-pub(crate) fn change(tags: &mut Vec<Tag>, set: &[Tag], remove: &[String]) -> Result<(), Error> {
+///
+/// # Errors
+/// When there are too many then, or one is not as EC2 wants it.
+pub fn change(tags: &mut Vec<Tag>, set: &[Tag], remove: &[String]) -> Result<(), Error> {
     tags.retain(|tag| !remove.contains(&tag.key) && set.iter().all(|new| new.key != tag.key));
     if !set.is_empty() {
         tags.extend(set.iter().cloned());

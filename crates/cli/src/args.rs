@@ -16,7 +16,8 @@ pub(crate) use image::{
 
 pub(crate) use region::{Fsck, Gc, Region, RegionAdd, RegionRemove};
 pub(crate) use snapshot::{
-    Snapshot, SnapshotCopy, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotShow, SnapshotVerify,
+    Snapshot, SnapshotCopy, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotEdit, SnapshotShow,
+    SnapshotVerify,
 };
 
 use clap::{Args as ClapArgs, Parser, Subcommand};

@@ -99,6 +99,15 @@ fn disks_of_every_format_become_snapshots() -> Result<()> {
     let shown = &kiln.json(&["snapshot", "show", &parent, "--json"])?["Snapshots"][0];
     assert_eq!(shown["Description"], "the first");
     assert_eq!(shown["Tags"], serde_json::json!([{"Key": "Role", "Value": "db"}]));
+    let edit = ["snapshot", "edit", &parent, "--tag", "Team=web", "--remove-tag", "Role", "--json"];
+    let edited = &kiln.json(&edit)?["Snapshots"][0];
+    assert_eq!(edited["Tags"], serde_json::json!([{"Key": "Team", "Value": "web"}]));
+    assert_eq!(edited["Description"], "the first");
+    done(&kiln, &["snapshot", "edit", &parent, "--description", "base"])?;
+    ensure!(done(&kiln, &["snapshot", "show", &parent])?.contains("base\ntags          Team=web\n"));
+    let others = [&edit[..], &["--account", "111111111111"]].concat();
+    ensure!(refused(&kiln, 1, &others)?.starts_with("error: InvalidSnapshot.NotFound: "));
+    ensure!(refused(&kiln, 1, &["snapshot", "edit", &parent, "--tag", "aws:x=y"])?.contains("aws:"));
 
     // The file has holes where its parent has data, and more blocks than it.
     let grown = disk(&[0, 0, 4, 3, 0, 5]);
@@ -157,10 +166,16 @@ fn a_snapshot_is_deleted_when_no_image_names_it_and_its_blocks_are_collected() -
     done(&kiln, &["snapshot", "delete", snapshot])?;
     ensure!(done(&kiln, &["gc"])?.ends_with(": younger than 1d, and wait\n"));
     ensure!(done(&kiln, &["gc", "--grace", "0s", "--dry-run"])?.contains("would be deleted"));
+    // Half of the parent's pack is dead.
+    let first = done(&kiln, &["gc", "--grace", "0s"])?;
+    ensure!(
+        first.contains(": deleted\n") && first.contains(": dead in packs that were written anew\n"),
+        "{first}"
+    );
     ensure!(done(&kiln, &["gc", "--grace", "0s"])?.contains(": deleted\n"));
     assert_eq!(done(&kiln, &["gc", "--grace", "0s"])?, "no garbage\n");
     assert_eq!(exported(&kiln, &child)?, disk(&[1, 3]));
-    assert_eq!(done(&kiln, &["fsck"])?, "2 packs, 3 blocks, 1 snapshots: no damage\n");
+    assert_eq!(done(&kiln, &["fsck"])?, "2 packs, 2 blocks, 1 snapshots: no damage\n");
 
     for pack in fs_err::read_dir(kiln.world.home().join("regions/local/packs"))? {
         let pack = pack?.path();

@@ -59,20 +59,19 @@ impl Region {
         }
     }
 
-    /// Fetches a file of at most `size` bytes by the digest of what it holds, to a path where nothing is. Where it is not what
-    /// its digest says, nothing is left.
+    /// Fetches a file of at most `size` bytes by the digest of what it holds, to a path where nothing is; says whether there
+    /// is such a file. Where it is not what its digest says, nothing is left.
     ///
     /// # Errors
-    /// When there is none, it is damaged, or the file cannot be written.
-    pub async fn get_blob(&self, folder: &str, digest: Digest, size: u64, to: &Path) -> Result<(), Error> {
+    /// When it is damaged, the region cannot be read, or the file cannot be written.
+    pub async fn get_blob(&self, folder: &str, digest: Digest, size: u64, to: &Path) -> Result<bool, Error> {
         let path = blob_path(folder, digest);
         let failed = |source| object_error("read", &path, source);
-        let object = self
-            .inner
-            .store
-            .get_opts(&ObjectPath::from(&*path), GetOptions::default())
-            .await
-            .map_err(failed)?;
+        let object = self.inner.store.get_opts(&ObjectPath::from(&*path), GetOptions::default()).await;
+        let object = match object {
+            Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            object => object.map_err(failed)?,
+        };
         let mut stream = object.into_stream();
         let (pieces, receiver) = mpsc::channel(QUEUE);
         let file = to.to_owned();
@@ -85,11 +84,11 @@ impl Region {
         }
         drop(pieces);
         let written = decompress.await.map_err(|_panicked| Error::Worker)?;
-        written.map_err(|source| Error::Blob { path, source })
+        written.map(|()| true).map_err(|source| Error::Blob { path, source })
     }
 }
 
-fn blob_path(folder: &str, digest: Digest) -> String {
+pub(crate) fn blob_path(folder: &str, digest: Digest) -> String {
     format!("{folder}/{digest}.zst")
 }
 
@@ -180,7 +179,7 @@ mod tests {
         let digest = Digest::from_bytes(Sha256::digest(&bytes).into());
         let size = bytes.len() as u64;
         region.put_blob("files", digest, &file).await.unwrap();
-        region.get_blob("files", digest, size, &back).await.unwrap();
+        assert!(region.get_blob("files", digest, size, &back).await.unwrap());
         assert_eq!(fs_err::read(&back).unwrap(), bytes);
 
         fs_err::remove_file(&back).unwrap();
@@ -196,6 +195,6 @@ mod tests {
         let other = Digest::from_bytes([1; 32]);
         let changed = region.put_blob("files", other, &file).await.unwrap_err();
         assert!(matches!(changed, Error::Blob { .. }), "{changed}");
-        assert!(region.get_blob("files", other, size, &back).await.is_err(), "and nothing was stored");
+        assert!(!region.get_blob("files", other, size, &back).await.unwrap(), "and nothing was stored");
     }
 }

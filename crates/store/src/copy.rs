@@ -82,7 +82,7 @@ impl Region {
     }
 
     /// Reads frames that decode to what they should.
-    async fn verified(&self, batch: Vec<FrameRef>) -> Result<Vec<(Digest, Bytes)>, Error> {
+    pub(crate) async fn verified(&self, batch: Vec<FrameRef>) -> Result<Vec<(Digest, Bytes)>, Error> {
         let read = self.read_frames(&batch).await?;
         let check = move || {
             let (mut decoder, mut block) = (FrameDecoder::new(), vec![0; BLOCK]);

@@ -3,7 +3,7 @@
 //! A deleted snapshot is a record that says so; its objects go with the next garbage collections. So that its blocks
 //! stay for as long as a writer that was begun before may still count on them, and a deletion can be taken back.
 
-use crate::{Error, Put, Region, Snapshot, SnapshotState, Versioned, snapshot::FOLDER};
+use crate::{Error, Put, Region, Snapshot, SnapshotState, Tag, Versioned, snapshot::FOLDER};
 use kiln_types::SnapshotId;
 
 impl Region {
@@ -27,26 +27,59 @@ impl Region {
             .await
     }
 
+    /// Changes a snapshot's description and tags, and returns it as it is now.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotNotFound`], what `edit` says, or when the region cannot be written.
+    pub async fn edit_snapshot<E: From<Error>>(
+        &self,
+        id: SnapshotId,
+        edit: impl Fn(&mut String, &mut Vec<Tag>) -> Result<(), E>,
+    ) -> Result<Snapshot, E> {
+        self.change_record(id, |record| {
+            let there = record.state != SnapshotState::Deleted;
+            if there {
+                edit(&mut record.description, &mut record.tags)?;
+            }
+            Ok(there)
+        })
+        .await
+    }
+
     /// Brings a snapshot into state `error`, with the reason.
     pub(crate) async fn fail_snapshot(&self, id: SnapshotId, message: &str) -> Result<(), Error> {
         let failed = SnapshotState::Error { message: message.to_owned() };
         self.change_state(id, |state| (*state != SnapshotState::Deleted).then(|| failed.clone())).await
     }
 
-    /// Writes a record's next version, once more where another writer was faster.
     async fn change_state(
         &self,
         id: SnapshotId,
         next: impl Fn(&SnapshotState) -> Option<SnapshotState>,
     ) -> Result<(), Error> {
+        let change = |record: &mut Snapshot| {
+            Ok::<_, Error>(next(&record.state).map(|state| record.state = state).is_some())
+        };
+        self.change_record(id, change).await.map(drop)
+    }
+
+    /// Writes a record's next version, once more where another writer was faster; returns it. Where `change` says that there
+    /// is nothing to be changed, there is no such snapshot for its purpose.
+    pub(crate) async fn change_record<E: From<Error>>(
+        &self,
+        id: SnapshotId,
+        change: impl Fn(&mut Snapshot) -> Result<bool, E>,
+    ) -> Result<Snapshot, E> {
         let versions = self.versions(FOLDER);
         let name = id.to_string();
         while let Some(Versioned { number, mut record }) = versions.newest::<Snapshot>(&name).await? {
-            record.state = next(&record.state).ok_or(Error::SnapshotNotFound { id })?;
+            if !change(&mut record)? {
+                break;
+            }
             if versions.put(&name, number + 1, &record).await? == Put::Done {
-                return Ok(());
+                return Ok(record);
             }
         }
-        Err(Error::SnapshotNotFound { id })
+        Err(Error::SnapshotNotFound { id }.into())
     }
 }

@@ -26,6 +26,28 @@ pub enum Error {
         /// What is wrong with them.
         source: Box<object_store::Error>,
     },
+    /// A file of AWS's tools cannot be read.
+    #[error("could not read the AWS settings in {}", path.display())]
+    AwsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// No file of AWS's tools has this profile.
+    #[error("there is no AWS profile `{name}`")]
+    AwsProfile {
+        /// The profile.
+        name: String,
+    },
+    /// A profile of AWS's tools gets its credentials in a way that takes more than Kiln.
+    #[error("AWS profile `{name}` gets its credentials by {way}, which kiln cannot do itself")]
+    AwsCredentials {
+        /// The profile.
+        name: String,
+        /// The setting that says so.
+        way: &'static str,
+    },
     /// The folder of a region could not be made or opened.
     #[error("could not open the region's folder {}", path.display())]
     Folder {
@@ -192,6 +214,10 @@ impl Error {
         match self {
             Self::Newer { .. } => Some("cargo install --path crates/cli --force   # a newer kiln".to_owned()),
             Self::SnapshotNotFound { .. } => Some("kiln snapshot list".to_owned()),
+            Self::AwsProfile { .. } => Some("aws configure list-profiles".to_owned()),
+            Self::AwsCredentials { name, .. } => {
+                Some(format!(r#"eval "$(aws configure export-credentials --profile '{name}' --format env)""#))
+            }
             Self::Location { .. } => Some("s3://bucket/prefix, file:///folder or a folder's path".to_owned()),
             _ => None,
         }

@@ -10,7 +10,7 @@
 
 use crate::{
     BlockMap, Error, FrameRef, PackId, Progress, Put, Region, Snapshot, SnapshotState, check::damaged_blocks,
-    gc, objects::object_error, pack, read::map_path, snapshot,
+    gc, objects::object_error, pack, snapshot,
 };
 use futures::{StreamExt, stream};
 use kiln_types::SnapshotId;
@@ -156,7 +156,7 @@ impl Region {
         frames: &mut Frames,
         checked: &mut Checked,
     ) -> Result<(), Error> {
-        let path = map_path(id);
+        let path = record.map_path();
         let map = match self.read_object(&path).await? {
             None => Err("it is missing".to_owned()),
             Some(bytes) => match BlockMap::decode(&path, &bytes) {

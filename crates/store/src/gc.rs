@@ -3,6 +3,7 @@
 //! ```text
 //! condemned/<random>.json     {"FormatVersion": 1, "Objects": ["packs/….pack", "snapshots/…/map"]}
 //!
+//! half-dead packs ─▶ written anew, and garbage then (repack.rs)
 //! garbage, older than the grace ─▶ condemned ─ the grace ─▶ still garbage? ─▶ deleted
 //!                                     │                          └ no: taken off the list
 //!                                     └ writers store again what they counted on there (publish.rs)
@@ -14,19 +15,14 @@
 //! Anything that cannot be read ends a collection before it deletes.
 
 use crate::{
-    BlockMap, Error, PackId, Progress, Put, Region, Snapshot, SnapshotState,
+    Error, PackId, Progress, Put, Region,
     leftovers::{self, Leftover},
     objects::object_error,
-    pack,
-    read::map_path,
-    snapshot,
 };
-use futures::{StreamExt, TryStreamExt, stream};
-use kiln_types::SnapshotId;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     time::{Duration, SystemTime},
 };
 
@@ -38,9 +34,6 @@ const FORMAT_VERSION: u32 = 1;
 
 /// The shortest grace that is safe beside writers and readers.
 pub const MIN_GRACE: Duration = Duration::from_secs(60 * 60);
-
-/// Maps that are read at the same time.
-const READS_AT_ONCE: usize = 4;
 
 /// How a collection goes.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +55,24 @@ pub struct Collected {
     pub waiting: Vec<Garbage>,
     /// Objects that were deleted.
     pub deleted: Vec<Garbage>,
+    /// Packs that were written anew, each with the bytes in it that no snapshot names; they are garbage now.
+    pub repacked: Vec<Garbage>,
     /// Objects that nobody needs and that are too young to be condemned; a writer may still be about to name them.
     pub young: Vec<Garbage>,
+}
+
+/// How far a collection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Collecting {
+    /// Blocks of half-dead packs are written anew.
+    Repacking(Progress),
+    /// The maps of all snapshots are read.
+    Reading {
+        /// Snapshots whose maps were read.
+        done: u64,
+        /// All of them.
+        total: u64,
+    },
 }
 
 /// An object that no snapshot names.
@@ -74,6 +83,12 @@ pub struct Garbage {
     pub path: String,
     /// Its size.
     pub bytes: u64,
+}
+
+impl Garbage {
+    pub(crate) fn of(meta: &ObjectMeta) -> Self {
+        Self { path: meta.location.to_string(), bytes: meta.size }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,47 +129,49 @@ impl Region {
         }
     }
 
-    /// Condemns what no snapshot names, and deletes what was condemned for long enough.
+    /// Writes half-dead packs anew, condemns what no snapshot names, and deletes what was condemned for long enough.
     ///
     /// # Errors
     /// When anything cannot be read or is damaged: what it names is not known then, and nothing is deleted.
     pub async fn collect(
         &self,
         collect: Collect,
-        progress: impl FnMut(Progress) + Send,
+        mut progress: impl FnMut(Collecting) + Send,
     ) -> Result<Collected, Error> {
         let now = SystemTime::now();
         let old = |meta: &ObjectMeta| {
             let age = now.duration_since(meta.last_modified.into()).unwrap_or_default();
             age >= collect.grace
         };
+        let repacked =
+            self.repack(old, collect.dry_run, |moved| progress(Collecting::Repacking(moved))).await?;
         // The lists' ages are taken before the look at the records.
         let lists = self.condemned_lists().await?;
-        let garbage = self.garbage(progress).await?;
-        let mut collected = Collected::default();
+        let garbage = self.garbage(|done, total| progress(Collecting::Reading { done, total })).await?;
+        let mut collected = Collected { repacked, ..Collected::default() };
         let mut listed = HashSet::new();
         let mut due = Vec::new();
         for (meta, list) in &lists {
             listed.extend(list.objects.iter().cloned());
             if old(meta) {
                 due.push(meta);
-                collected
-                    .deleted
-                    .extend(list.objects.iter().filter_map(|path| garbage.objects.get(path)).map(described));
+                collected.deleted.extend(
+                    list.objects.iter().filter_map(|path| garbage.objects.get(path)).map(Garbage::of),
+                );
             } else {
-                collected
-                    .waiting
-                    .extend(list.objects.iter().filter_map(|path| garbage.objects.get(path)).map(described));
+                collected.waiting.extend(
+                    list.objects.iter().filter_map(|path| garbage.objects.get(path)).map(Garbage::of),
+                );
             }
         }
         for (path, meta) in garbage.objects.iter().filter(|(path, _)| !listed.contains(*path)) {
             tracing::debug!(path, "garbage");
-            if old(meta) { &mut collected.condemned } else { &mut collected.young }.push(described(meta));
+            if old(meta) { &mut collected.condemned } else { &mut collected.young }.push(Garbage::of(meta));
         }
         for grave in &garbage.graves {
             let of =
                 if grave.last().is_some_and(&old) { &mut collected.deleted } else { &mut collected.young };
-            of.extend(grave.iter().map(described));
+            of.extend(grave.iter().map(Garbage::of));
         }
         let gone = collected.deleted.clone();
         let leftovers = self.leftovers(now, collect.grace).await?;
@@ -206,84 +223,12 @@ impl Region {
         }
     }
 
-    /// Finds what no record names. Records are listed after packs: one that is published meanwhile is seen.
-    async fn garbage(&self, mut progress: impl FnMut(Progress) + Send) -> Result<Found, Error> {
-        let packs = self.list_objects(pack::FOLDER).await?;
-        let objects = self.list_objects(snapshot::FOLDER).await?;
-        let records = self.versions(snapshot::FOLDER).all::<Snapshot>().await?;
-        let records = records.into_iter().map(|(_, version)| (version.record.snapshot_id, version.record));
-        let records: BTreeMap<SnapshotId, Snapshot> = records.collect();
-        let named = records.values().filter(|record| record.state != SnapshotState::Deleted);
-        let named: Vec<_> = named.collect();
-        let (mut done, total) = (0, named.len() as u64);
-        let reads = named.into_iter().map(|record| self.packs_of(record));
-        let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
-        let mut live = HashSet::new();
-        while let Some(packs) = reads.try_next().await? {
-            live.extend(packs);
-            done += 1;
-            progress(Progress { done, total, ..Progress::default() });
-        }
-        let mut found = Found::default();
-        for meta in packs {
-            let id = PackId::from_path(meta.location.as_ref());
-            if id.is_some_and(|id| !live.contains(&id)) {
-                found.objects.insert(meta.location.to_string(), meta);
-            }
-        }
-        let mut folders = BTreeMap::<SnapshotId, Vec<ObjectMeta>>::new();
-        for meta in objects {
-            let name = meta.location.as_ref().split('/').nth(1);
-            if let Some(id) = name.and_then(|name| name.parse().ok()) {
-                folders.entry(id).or_default().push(meta);
-            }
-        }
-        for (id, mut objects) in folders {
-            match records.get(&id).map(|record| &record.state) {
-                None => {
-                    found.objects.extend(objects.into_iter().map(|meta| (meta.location.to_string(), meta)));
-                }
-                Some(SnapshotState::Deleted) => {
-                    // The record that says so goes last.
-                    objects
-                        .sort_by_key(|meta| (meta.location.as_ref() != map_path(id), meta.location.clone()));
-                    found.graves.push(objects);
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(found)
-    }
-
-    async fn packs_of(&self, record: &Snapshot) -> Result<HashSet<PackId>, Error> {
-        let path = map_path(record.snapshot_id);
-        match self.read_object(&path).await? {
-            Some(bytes) => Ok(BlockMap::decode(&path, &bytes)?.data().map(|(_, frame)| frame.pack).collect()),
-            // Its map is in quarantine.
-            None if matches!(record.state, SnapshotState::Error { .. }) => Ok(HashSet::new()),
-            None => Err(Error::Damaged { path, what: "it is missing".to_owned() }),
-        }
-    }
-
     pub(crate) async fn delete_object(&self, path: &str) -> Result<(), Error> {
         match self.inner.store.delete(&path.into()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(source) => Err(object_error("delete", path, source)),
         }
     }
-}
-
-/// What no record names.
-#[derive(Default)]
-struct Found {
-    /// Packs, and maps without a record, by path.
-    objects: BTreeMap<String, ObjectMeta>,
-    /// All objects of deleted snapshots, of each the record that says so last.
-    graves: Vec<Vec<ObjectMeta>>,
-}
-
-fn described(meta: &ObjectMeta) -> Garbage {
-    Garbage { path: meta.location.to_string(), bytes: meta.size }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Where regions and bundles lie: a folder of this host, or a prefix in an S3 bucket.
 
-use crate::Error;
+use crate::{Error, aws};
 use object_store::{
     ClientOptions, ObjectStore,
     aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
@@ -39,17 +39,18 @@ pub enum Location {
     },
 }
 
-/// How S3 is reached and with which credentials: `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID` and the others
-/// that AWS's tools know. Names that mean nothing here are passed over, as those tools do. Without credentials, those
-/// of the machine's role are asked for.
+/// How S3 is reached and with which credentials: the variables `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID` and
+/// the others that AWS's tools know, and `HOME`, where those tools keep their profiles; a profile is read when S3 is
+/// opened. Names that mean nothing here are passed over, as those tools do. Without credentials, those of the machine's
+/// role are asked for.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct S3Settings(BTreeMap<String, String>);
 
 impl FromIterator<(String, String)> for S3Settings {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        let ours =
-            variables.into_iter().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty());
-        Self(ours.collect())
+        let ours = |name: &str| name.starts_with("AWS_") || name == "HOME";
+        let said = variables.into_iter().filter(|(name, value)| ours(name) && !value.is_empty());
+        Self(said.collect())
     }
 }
 
@@ -103,7 +104,7 @@ pub fn open_location(location: &Location) -> Result<(Arc<dyn ObjectStore>, Objec
     match location {
         Location::Folder(path) => Ok((Arc::new(folder(path)?), ObjectPath::default())),
         Location::S3 { bucket, prefix, settings } => {
-            let store = s3(bucket, settings)
+            let store = s3(bucket, &aws::with_profile(&settings.0)?)
                 .map_err(|source| Error::S3 { location: location.to_string(), source: Box::new(source) })?;
             Ok((Arc::new(store), prefix.clone()))
         }
@@ -118,12 +119,12 @@ fn folder(path: &Path) -> Result<LocalFileSystem, Error> {
     Ok(store.with_fsync(true))
 }
 
-fn s3(bucket: &str, settings: &S3Settings) -> Result<AmazonS3, object_store::Error> {
+fn s3(bucket: &str, settings: &BTreeMap<String, String>) -> Result<AmazonS3, object_store::Error> {
     // Another part of the process may have named one; either will do.
     rustls::crypto::ring::default_provider().install_default().ok();
     let options = ClientOptions::new().with_timeout(REQUEST).with_read_timeout(SILENCE);
     let mut builder = AmazonS3Builder::new().with_client_options(options);
-    for (name, value) in &settings.0 {
+    for (name, value) in settings {
         match name.to_ascii_lowercase().parse() {
             // Whether the way is encrypted is said by the endpoint, and whose word it is by the host's certificates.
             Ok(AmazonS3ConfigKey::Client(
@@ -133,7 +134,7 @@ fn s3(bucket: &str, settings: &S3Settings) -> Result<AmazonS3, object_store::Err
             Err(_not_ours) => {}
         }
     }
-    let endpoint = settings.0.get("AWS_ENDPOINT_URL_S3").or_else(|| settings.0.get("AWS_ENDPOINT_URL"));
+    let endpoint = settings.get("AWS_ENDPOINT_URL_S3").or_else(|| settings.get("AWS_ENDPOINT_URL"));
     let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
     builder.with_bucket_name(bucket).with_allow_http(plain).build()
 }
@@ -166,7 +167,7 @@ mod tests {
             let given = [("AWS_ENDPOINT_URL", endpoint), ("AWS_ALLOW_HTTP", allow), ("AWS_PAGER", "less")];
             given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<S3Settings>()
         };
-        let client = |settings: &S3Settings| format!("{:?}", s3("team", settings).unwrap());
+        let client = |settings: &S3Settings| format!("{:?}", s3("team", &settings.0).unwrap());
         assert!(client(&settings("http://127.0.0.1:9", "false")).contains("allow_http: Parsed(true)"));
         assert!(client(&settings("https://s3.example", "true")).contains("allow_http: Parsed(false)"));
     }

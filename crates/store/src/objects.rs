@@ -1,10 +1,11 @@
 //! The few operations on objects that a region is built from, with errors that name the object.
 
-use crate::{Error, Put, Region};
+use crate::{Error, Put, Region, local};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{GetOptions, ObjectMeta, ObjectStoreExt, PutMode, path::Path};
 use std::ops::Range;
+use tokio::task;
 
 /// Largest record that is read: a record is small, and a damaged region must not fill the memory.
 const MAX_RECORD: u64 = 16 << 20;
@@ -45,7 +46,14 @@ impl Region {
 
     /// Reads parts of an object.
     pub(crate) async fn read_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
-        let read = self.inner.store.get_ranges(&Path::from(path), ranges).await;
+        let read = match &self.inner.folder {
+            Some(folder) => {
+                let (file, ranges) = (folder.join(path), ranges.to_vec());
+                let read = task::spawn_blocking(move || local::read_ranges(&file, &ranges)).await;
+                read.map_err(|_panicked| Error::Worker)?
+            }
+            None => self.inner.store.get_ranges(&Path::from(path), ranges).await,
+        };
         read.map_err(|source| object_error("read", path, source))
     }
 

@@ -5,9 +5,7 @@
 //! on there, which can still be read, and publishes within [`PUBLISH_WITHIN`] of that look, which is less than any
 //! collection waits.
 
-use crate::{
-    BlockContent, BlockMap, Error, Put, Region, Snapshot, pack::PackWriter, read::map_path, snapshot::FOLDER,
-};
+use crate::{BlockContent, BlockMap, Error, Put, Region, Snapshot, pack::PackWriter, snapshot::FOLDER};
 use kiln_types::Digest;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,7 +13,7 @@ use std::{
 };
 
 /// Time that a writer may take from its last look at what is condemned to the record; [`crate::MIN_GRACE`] is longer.
-const PUBLISH_WITHIN: Duration = Duration::from_secs(10 * 60);
+pub(crate) const PUBLISH_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 impl Region {
     /// Publishes a snapshot, whose blocks are all in packs.
@@ -23,7 +21,7 @@ impl Region {
         let id = record.snapshot_id;
         let looked = SystemTime::now();
         record.kiln.stored_bytes += self.store_again(&mut map).await?;
-        self.create_new(&map_path(id), map.encode()).await?;
+        self.create_new(&record.map_path(), map.encode()).await?;
         if looked.elapsed().unwrap_or(PUBLISH_WITHIN) >= PUBLISH_WITHIN {
             return Err(Error::TooSlow { id });
         }
@@ -57,7 +55,8 @@ impl Region {
         Ok(bytes)
     }
 
-    async fn create_new(&self, path: &str, bytes: Vec<u8>) -> Result<(), Error> {
+    /// Writes an object under a name that nobody else has.
+    pub(crate) async fn create_new(&self, path: &str, bytes: Vec<u8>) -> Result<(), Error> {
         match self.create_object(path, bytes.into()).await? {
             Put::Done => Ok(()),
             Put::Taken => Err(Error::Taken { path: path.to_owned() }),

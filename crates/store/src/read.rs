@@ -10,11 +10,6 @@ use futures::future::try_join_all;
 use kiln_types::SnapshotId;
 use std::collections::BTreeMap;
 
-/// Returns where a snapshot's block map lies.
-pub(crate) fn map_path(id: SnapshotId) -> String {
-    format!("{FOLDER}/{id}/map")
-}
-
 impl Region {
     /// Reads the record of a snapshot.
     ///
@@ -44,12 +39,16 @@ impl Region {
     /// # Errors
     /// [`Error::SnapshotNotFound`], [`Error::Damaged`], or when the region cannot be read.
     pub async fn block_map(&self, id: SnapshotId) -> Result<BlockMap, Error> {
-        let record = self.snapshot(id).await?;
-        let path = map_path(id);
+        self.map_of(&self.snapshot(id).await?).await
+    }
+
+    /// Reads the block map that a record names.
+    pub(crate) async fn map_of(&self, record: &Snapshot) -> Result<BlockMap, Error> {
+        let path = record.map_path();
         let damaged = |what: &str| Error::Damaged { path: path.clone(), what: what.to_owned() };
         let bytes = self.read_object(&path).await?.ok_or_else(|| damaged("it is missing"))?;
         let map = BlockMap::decode(&path, &bytes)?;
-        if map.lineage.last() != Some(&id) || map.size != record.kiln.size {
+        if map.lineage.last() != Some(&record.snapshot_id) || map.size != record.kiln.size {
             return Err(damaged("it is the map of another snapshot"));
         }
         Ok(map)

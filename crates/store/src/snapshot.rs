@@ -1,11 +1,14 @@
 //! The record of a snapshot, in the shape of EC2's DescribeSnapshots.
 
-use crate::{BlockMap, frame::BLOCK};
+use crate::{BlockMap, PackId, frame::BLOCK};
 use kiln_types::{AccountId, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The folder of snapshots: maps, and records as [`crate::Versions`] keeps them.
 pub(crate) const FOLDER: &str = "snapshots";
+
+/// The map that a snapshot begins with.
+const FIRST_MAP: &str = "map";
 
 /// What EC2 answers where a snapshot was made from no volume of its own.
 const NO_VOLUME: &str = "vol-ffffffff";
@@ -93,6 +96,27 @@ pub struct SnapshotKiln {
     pub new_blocks: u64,
     /// Bytes that this snapshot added to the region's packs.
     pub stored_bytes: u64,
+    /// The object beside the record that is its block map.
+    #[serde(default = "first_map", skip_serializing_if = "is_first_map")]
+    pub map: String,
+}
+
+fn first_map() -> String {
+    FIRST_MAP.to_owned()
+}
+
+fn is_first_map(name: &str) -> bool {
+    name == FIRST_MAP
+}
+
+/// Makes the name of another map for a snapshot that has one.
+pub(crate) fn new_map_name() -> String {
+    format!("{FIRST_MAP}-{}", PackId::random())
+}
+
+/// Returns where a block map of a snapshot lies.
+pub(crate) fn map_path(id: SnapshotId, name: &str) -> String {
+    format!("{FOLDER}/{id}/{name}")
 }
 
 /// What was counted while a snapshot was made.
@@ -103,6 +127,11 @@ pub(crate) struct Counts {
 }
 
 impl Snapshot {
+    /// Returns where its block map lies.
+    pub(crate) fn map_path(&self) -> String {
+        map_path(self.snapshot_id, &self.kiln.map)
+    }
+
     /// The record of a snapshot whose blocks are all stored; its owner, parent and texts are to be filled in.
     pub(crate) fn completed(id: SnapshotId, map: &BlockMap, counts: &Counts, start: Timestamp) -> Self {
         let kiln = SnapshotKiln {
@@ -111,6 +140,7 @@ impl Snapshot {
             changed_blocks: counts.changed,
             new_blocks: counts.new,
             stored_bytes: counts.stored_bytes,
+            map: first_map(),
         };
         Self {
             snapshot_id: id,

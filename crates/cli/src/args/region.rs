@@ -19,8 +19,8 @@ pub(crate) struct RegionAdd {
     /// What this host calls the region
     #[arg(value_name = "NAME")]
     pub(crate) name: RegionName,
-    /// s3://bucket/prefix, reached as the AWS_ variables say (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, …), or
-    /// a folder
+    /// s3://bucket/prefix, reached as the AWS_ variables say (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, …) and
+    /// else the profile in ~/.aws (AWS_PROFILE), or a folder
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 }
@@ -38,6 +38,9 @@ pub(crate) struct Gc {
     /// nothing else uses meanwhile
     #[arg(long, value_name = "SPAN", default_value = "24h")]
     pub(crate) grace: TimeSpan,
+    /// How long bases and layers that were pushed into the region's cache are kept
+    #[arg(long, value_name = "SPAN", default_value = "30d")]
+    pub(crate) cache_age: TimeSpan,
     /// Only say what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,

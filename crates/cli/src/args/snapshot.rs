@@ -19,6 +19,8 @@ pub(crate) enum Snapshot {
     Verify(SnapshotVerify),
     /// Copy a snapshot to another region; only the blocks that it lacks move
     Copy(SnapshotCopy),
+    /// Change a snapshot's description or tags
+    Edit(SnapshotEdit),
     /// Delete a snapshot that no image names; those made from it stay whole
     Delete(SnapshotDelete),
 }
@@ -76,6 +78,25 @@ pub(crate) struct SnapshotCopy {
     /// The region that gets the copy (`kiln region list`)
     #[arg(long, value_name = "REGION")]
     pub(crate) to: RegionName,
+    /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SnapshotEdit {
+    /// A snapshot's id
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotId,
+    /// A new description
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// Set a tag; may be given many times
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) tags: Vec<(String, String)>,
+    /// Remove a tag; may be given many times
+    #[arg(long = "remove-tag", value_name = "NAME")]
+    pub(crate) remove_tags: Vec<String>,
     /// Print JSON, in the shape of EC2's API
     #[arg(long)]
     pub(crate) json: bool,

@@ -12,15 +12,15 @@ use std::fmt::Write;
 pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure> {
     let kiln = open(global).await?;
     let collect = Collect { grace: args.grace.as_duration(), dry_run: args.dry_run };
-    let collected = kiln.collect_garbage(collect, &events(global)).await?;
+    let collected = kiln.collect_garbage(collect, args.cache_age.as_duration(), &events(global)).await?;
     if args.json { json(&collected) } else { Ok(shown(&collected, args)) }
 }
 
 fn shown(collected: &Collected, args: &Args) -> String {
     let mut out = String::new();
-    let (deleted, condemned) = match args.dry_run {
-        true => ("would be deleted", "would be condemned"),
-        false => ("deleted", "condemned"),
+    let (repacked, deleted, condemned) = match args.dry_run {
+        true => ("dead in packs that would be written anew", "would be deleted", "would be condemned"),
+        false => ("dead in packs that were written anew", "deleted", "condemned"),
     };
     let mut line = |objects: &[Garbage], said: &str| {
         if !objects.is_empty() {
@@ -29,6 +29,7 @@ fn shown(collected: &Collected, args: &Args) -> String {
             writeln!(out, "{count} objects, {bytes}: {said}").expect("a string takes what is written");
         }
     };
+    line(&collected.repacked, repacked);
     line(&collected.deleted, deleted);
     line(&collected.condemned, &format!("{condemned}; the first kiln gc after {} deletes them", args.grace));
     line(&collected.waiting, "condemned earlier, and wait");

@@ -3,7 +3,7 @@
 use crate::{
     args::{
         Global, List, Snapshot as Args, SnapshotCopy, SnapshotCreate, SnapshotDelete, SnapshotDiff,
-        SnapshotShow, SnapshotVerify,
+        SnapshotEdit, SnapshotShow, SnapshotVerify,
     },
     commands::{events, json, open, open_in},
     exit,
@@ -13,7 +13,7 @@ use crate::{
 };
 use kiln_builder::{
     SnapshotRequest,
-    store::{ChangedBlock, DescribeSnapshots, Snapshot, SnapshotState},
+    store::{ChangedBlock, DescribeSnapshots, Snapshot, SnapshotState, Tag},
 };
 use kiln_types::{BLOCK_SIZE, BlockIndex, ByteSize, SnapshotId};
 use serde::Serialize;
@@ -27,6 +27,7 @@ pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure>
         Args::Diff(args) => diff(global, args).await,
         Args::Verify(args) => verify(global, args).await,
         Args::Copy(args) => copy(global, args).await,
+        Args::Edit(args) => edit(global, args).await,
         Args::Delete(args) => delete(global, args).await,
     }
 }
@@ -92,10 +93,13 @@ async fn show(global: &Global, args: &SnapshotShow) -> Result<String, Failure> {
         return json(&DescribeSnapshots { snapshots: vec![snapshot] });
     }
     let parent = snapshot.parent_snapshot_id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    let tags = snapshot.tags.iter().map(|Tag { key, value }| format!("{key}={value}"));
+    let tags = tags.collect::<Vec<_>>().join(", ");
     let known = &snapshot.kiln;
     Ok(details(&[
         ("snapshot", snapshot.snapshot_id.to_string()),
         ("description", snapshot.description.clone()),
+        ("tags", tags),
         ("state", state(&snapshot).to_owned()),
         ("owner", snapshot.owner_id.to_string()),
         ("started", snapshot.start_time.to_string()),
@@ -217,6 +221,16 @@ impl Verified {
         let damaged = self.damaged_blocks.len();
         out + &format!("{}: {} blocks, {damaged} damaged\n", self.snapshot_id, self.blocks)
     }
+}
+
+async fn edit(global: &Global, args: &SnapshotEdit) -> Result<String, Failure> {
+    let tag = |(key, value): &(String, String)| Tag { key: key.clone(), value: value.clone() };
+    let edit = kiln_builder::SnapshotEdit {
+        description: args.description.clone(),
+        set_tags: args.tags.iter().map(tag).collect(),
+        remove_tags: args.remove_tags.clone(),
+    };
+    made(open(global).await?.edit_snapshot(args.snapshot, &edit).await?, args.json)
 }
 
 async fn delete(global: &Global, args: &SnapshotDelete) -> Result<String, Failure> {

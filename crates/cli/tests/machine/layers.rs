@@ -269,6 +269,17 @@ fn the_cache_is_listed_verified_and_pruned() -> Result<()> {
     Ok(())
 }
 
+fn damage_files(folder: &Path) -> Result<()> {
+    for file in fs_err::read_dir(folder)? {
+        let path = file?.path();
+        let mut bytes = fs_err::read(&path)?;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs_err::write(&path, bytes)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn layers_travel_through_a_region() -> Result<()> {
     let site = Site::new(&SEVEN[..3])?;
@@ -325,17 +336,17 @@ fn layers_travel_through_a_region() -> Result<()> {
     }
 
     // What is damaged on the way is refused, and nothing of it is used.
-    for file in fs_err::read_dir(Path::new(&team).join("cache/files"))? {
-        let path = file?.path();
-        let mut bytes = fs_err::read(&path)?;
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs_err::write(&path, bytes)?;
-    }
+    damage_files(&Path::new(&team).join("cache/files"))?;
     let third = Site::new(&SEVEN[..3])?;
     let refused = from(&third)?;
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("cannot be used"), "{refused:?}");
     assert_eq!(third.layers()?.len(), 0);
+
+    // What is kept no longer is no error to whoever comes later.
+    site.kiln.run(&[&["gc", "--grace", "0s", "--cache-age", "0s"], &to[..]].concat())?;
+    let late: Value = serde_json::from_str(&from(&third)?.stdout)?;
+    assert_eq!(late["Templates"][0]["Layers"], serde_json::json!([]), "{late}");
+    assert_eq!(push()?["Templates"][0]["Layers"].as_array().map(Vec::len), Some(3));
     Ok(())
 }

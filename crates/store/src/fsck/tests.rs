@@ -102,7 +102,7 @@ async fn a_pack_that_is_gone_or_cut_short_is_told_by_snapshot() {
 async fn records_and_maps_that_rot_are_moved_aside() {
     let world = world().await;
     let [a, b] = world.ids;
-    let map = map_path(a);
+    let map = snapshot::map_path(a, "map");
     damage(&world.path(&map), 60);
     let record = format!("snapshots/{b}/00000001.json");
     damage(&world.path(&record), 0);

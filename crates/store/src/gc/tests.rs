@@ -1,9 +1,12 @@
 //! Collections beside writers, deletions and damage.
 
 use super::*;
-use crate::testing::{Volume, noise_block, read_back, region_in, region_in_memory, text_block};
+use crate::{
+    pack, snapshot,
+    testing::{Volume, noise_block, read_back, region_in, region_in_memory, text_block},
+};
 use kiln_qcow2::BlockSource;
-use kiln_types::BlockIndex;
+use kiln_types::{BlockIndex, SnapshotId};
 use std::sync::{Arc, Barrier};
 
 const NOW: Collect = Collect { grace: Duration::ZERO, dry_run: false };
@@ -134,7 +137,7 @@ async fn nothing_is_deleted_where_something_cannot_be_read() {
     let gone = stored(&region, &Volume::of(&[text_block(2)]), None).await;
     region.delete_snapshot(gone).await.unwrap();
     collect(&region, NOW).await;
-    let map = folder.path().join(map_path(id));
+    let map = folder.path().join(snapshot::map_path(id, "map"));
     let bytes = fs_err::read(&map).unwrap();
     fs_err::write(&map, &bytes[1..]).unwrap();
     assert!(matches!(region.collect(NOW, |_| {}).await, Err(Error::Damaged { .. })));
