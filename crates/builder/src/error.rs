@@ -401,6 +401,12 @@ pub enum Error {
         /// The number asked for.
         number: u32,
     },
+    /// A template says nothing of its images' ageing.
+    #[error("the template {template} has no [image.lifecycle]")]
+    NoLifecycle {
+        /// The template.
+        template: String,
+    },
     /// Tests of an image failed.
     #[error("{}", .0.summary())]
     TestsFailed(Box<crate::Tested>),
@@ -449,6 +455,7 @@ impl Error {
             | Self::NoSuchRegion { .. }
             | Self::RegionNamed { .. }
             | Self::Regions(_)
+            | Self::NoLifecycle { .. }
             | Self::Word(_) => ErrorKind::Usage,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::NoKernel { .. } | Self::NewerHome { .. } => ErrorKind::Host,
@@ -472,6 +479,7 @@ impl Error {
             Self::NothingToPush { .. } => Some("kiln build TEMPLATE".to_owned()),
             Self::NotLookedUp { .. } => Some("kiln plan TEMPLATE   # with a network, once".to_owned()),
             Self::NoSuchAccount { .. } => Some("kiln account".to_owned()),
+            Self::NoLifecycle { .. } => Some("lifecycle = { deregister_after = \"90d\" }   # in [image]".to_owned()),
             Self::NoSuchRegion { .. } => Some("kiln region list".to_owned()),
             Self::SnapshotInUse { images, .. } => {
                 images.first().map(|image| format!("kiln image deregister {image}"))

@@ -14,6 +14,7 @@ mod error;
 mod filter;
 mod image;
 mod index;
+mod lifecycle;
 mod mapping;
 mod name;
 mod new_image;
@@ -35,6 +36,7 @@ pub use image::{
     ProductCode, RecycleBin, StateReason, TpmSupport, VirtualizationType,
 };
 pub use kiln_store::Tag;
+pub use lifecycle::{After, Decision, LifecycleAction, LifecycleRules};
 pub use mapping::{BlockDevice, BlockDeviceMapping, EbsBlockDevice, VolumeType};
 pub use new_image::{NewBlockDevice, NewBundle, NewEbs, NewImage, NewMapping};
 pub use permission::{Group, LaunchPermission, Viewer};

@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// List, show, import, register, share, edit and deregister images
     #[command(subcommand)]
     Image(Image),
+    /// Deprecate, disable and deregister images as their templates say
+    #[command(subcommand)]
+    Lifecycle(Lifecycle),
     /// Create, list, show, compare, verify, copy and delete snapshots
     #[command(subcommand)]
     Snapshot(Snapshot),
@@ -210,6 +213,24 @@ pub(crate) struct Plan {
 pub(crate) struct Validate {
     #[command(flatten)]
     pub(crate) templates: Templates,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lifecycle {
+    /// Do what the `[image.lifecycle]` of templates asks for, now
+    Apply(LifecycleApply),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LifecycleApply {
+    #[command(flatten)]
+    pub(crate) templates: Templates,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

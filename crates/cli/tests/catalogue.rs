@@ -250,3 +250,45 @@ fn the_configuration_says_whose_an_installation_is() -> Result<()> {
     assert!(unknown.stderr.contains("there is no account \"cd\""), "{}", unknown.stderr);
     Ok(())
 }
+
+/// Counts what a lifecycle did, by action.
+fn actions(document: &serde_json::Value) -> Result<Vec<String>> {
+    let images = document["Images"].as_array().context("images")?;
+    Ok(images.iter().filter_map(|image| image["Action"].as_str().map(str::to_owned)).collect())
+}
+
+#[test]
+fn images_age_as_their_template_says() -> Result<()> {
+    let kiln = Kiln::new(env!("CARGO_BIN_EXE_kiln"))?;
+    // Made within a second, perhaps: which of them is the newest does not matter.
+    for number in 1..=5 {
+        let file = kiln.world.file("disk.raw", [number; 4096])?;
+        let (file, name) = (file.to_str().context("a path")?, format!("web-{number}"));
+        done(&kiln, &["image", "import", file, "--format", "raw", "--name", &name])?;
+    }
+    image(&kiln, "other")?;
+    let rules = "\n[image.lifecycle]\ndeprecate_after = 1\ndisable_after = 2\nderegister_after = 3\n";
+    let template = |name: &str, rest: &str| -> Result<String> {
+        let source = "[source]\ntype = \"image\"\nfilters = { name = \"other\" }\n";
+        let text = format!("[template]\nname = \"{name}\"\n{source}{rest}");
+        Ok(kiln.world.template(name, &text)?.to_str().context("a path")?.to_owned())
+    };
+    let meant = template("meant", &format!("{rules}names = \"web-*\"\n"))?;
+    let would = kiln.json(&["lifecycle", "apply", &meant, "--dry-run", "--json"])?;
+    assert_eq!(actions(&would)?, ["keep", "deprecate", "disable", "deregister", "deregister"]);
+    assert_eq!(names(&kiln, &[])?.len(), 6, "nothing was done");
+    let said = done(&kiln, &["lifecycle", "apply", &meant])?;
+    ensure!(said.contains("  deregistered  4 are newer") && said.contains("it is the newest"), "{said}");
+    assert_eq!(names(&kiln, &["--include-disabled", "--filter", "name=web-*"])?.len(), 3);
+    assert_eq!(names(&kiln, &["--filter", "name=web-*"])?.len(), 2);
+    let again = kiln.json(&["lifecycle", "apply", &meant, "--json"])?;
+    assert_eq!(actions(&again)?, ["keep"; 3], "{again:#}");
+    ensure!(done(&kiln, &["image", "list", "--recycle-bin"])?.lines().count() == 3);
+
+    // Without a pattern it is the template's own images, and there are none.
+    let own = template("web", rules)?;
+    assert_eq!(actions(&kiln.json(&["lifecycle", "apply", &own, "--json"])?)?, [""; 0]);
+    let none = kiln.run(&["lifecycle", "apply", &template("none", "")?])?;
+    ensure!(none.code == Some(2) && none.stderr.contains("has no [image.lifecycle]"), "{none:?}");
+    Ok(())
+}

@@ -21,6 +21,7 @@ fn help() -> Result<()> {
         &["build", "--help"],
         &["plan", "--help"],
         &["test", "--help"],
+        &["lifecycle", "apply", "--help"],
         &["validate", "--help"],
         &["image", "--help"],
         &["image", "list", "--help"],

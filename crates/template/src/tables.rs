@@ -5,6 +5,7 @@ mod communicator;
 mod condition;
 mod export;
 mod image;
+mod lifecycle;
 mod machine;
 mod matrix;
 mod provisioner;

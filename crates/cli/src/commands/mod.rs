@@ -9,6 +9,7 @@ pub(crate) mod export;
 mod fsck;
 mod gc;
 pub(crate) mod image;
+mod lifecycle;
 pub(crate) mod plan;
 pub(crate) mod region;
 pub(crate) mod snapshot;
@@ -40,6 +41,7 @@ pub(crate) fn run(args: Args) -> Result<String, Failure> {
         Command::Test(args) => block_on(test::run(&global, &args)),
         Command::Plan(args) => block_on(plan::run(&global, &args)),
         Command::Image(args) => block_on(image::run(&global, &args)),
+        Command::Lifecycle(args) => block_on(lifecycle::run(&global, &args)),
         Command::Region(args) => block_on(region::run(&global, &args)),
         Command::Account(args) => block_on(account::run(&global, &args)),
         Command::Gc(args) => block_on(gc::run(&global, &args)),

@@ -1,6 +1,9 @@
 //! `[image]` and `[[export]]`: what a build leaves behind.
 
-use crate::{model::HostPath, names::words};
+use crate::{
+    model::{HostPath, Lifecycle},
+    names::words,
+};
 use kiln_types::{ByteSize, DeviceName, ImageName};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -16,6 +19,9 @@ pub struct Image {
     pub tags: BTreeMap<String, String>,
     /// The root's name in the block device mapping.
     pub root_device_name: DeviceName,
+    /// What becomes of the images as they age.
+    #[serde(skip)]
+    pub lifecycle: Option<Lifecycle>,
 }
 
 /// A file to make from the finished image.

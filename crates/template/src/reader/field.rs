@@ -57,6 +57,10 @@ impl<'c> Field<'c> {
         self.value.get_ref().is_table() || self.value.get_ref().as_array().is_some_and(tables)
     }
 
+    pub(crate) fn is_integer(&self) -> bool {
+        self.value.get_ref().is_integer()
+    }
+
     pub(crate) fn is_array(&self) -> bool {
         self.value.get_ref().is_array()
     }

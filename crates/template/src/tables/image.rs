@@ -7,6 +7,7 @@ use crate::{
     reader::{Field, Table, quoted},
     report::{Checked, Diagnostic, Place, TEMPLATE},
     scope::Value,
+    tables::lifecycle,
 };
 use kiln_types::{DeviceName, ImageName, ParseError};
 use std::collections::BTreeMap;
@@ -37,7 +38,8 @@ pub(crate) fn name<'c>(
 pub(crate) fn read(context: &Context<'_>, table: Checked<Option<Table<'_>>>) -> Checked<Image> {
     let Some(mut table) = table? else {
         let (name, tags) = (settled_name(context)?, BTreeMap::new());
-        return Ok(Image { name, description: None, tags, root_device_name: DeviceName::root() });
+        let root_device_name = DeviceName::root();
+        return Ok(Image { name, description: None, tags, root_device_name, lifecycle: None });
     };
     let name = match table.get("name") {
         Some(field) => settled(context).and_then(|_| field.parse()),
@@ -46,8 +48,15 @@ pub(crate) fn read(context: &Context<'_>, table: Checked<Option<Table<'_>>>) -> 
     let description = table.optional("description", Field::string);
     let tags = table.or("tags", BTreeMap::new(), tags);
     let root_device_name = table.or("root_device_name", DeviceName::root(), Field::parse);
+    let lifecycle = table.optional("lifecycle", lifecycle::read);
     table.finish()?;
-    Ok(Image { name: name?, description: description?, tags: tags?, root_device_name: root_device_name? })
+    Ok(Image {
+        name: name?,
+        description: description?,
+        tags: tags?,
+        root_device_name: root_device_name?,
+        lifecycle: lifecycle?,
+    })
 }
 
 fn settled(context: &Context<'_>) -> Checked<Text> {
