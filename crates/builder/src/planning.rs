@@ -8,7 +8,9 @@ use crate::{
     plan::PlannedSteps,
     request::TemplateRequest,
     source,
+    test_results::{has_passed, tests_key},
 };
+use kiln_catalog::Image;
 use kiln_template::Template;
 use kiln_types::{Digest, ImageId, Timestamp};
 use serde::Serialize;
@@ -20,7 +22,7 @@ use std::fmt;
 pub struct Plan {
     /// The template's name, with the values of its matrix.
     pub template: String,
-    /// The base, the steps, the image, the exports.
+    /// The base, the steps, the tests.
     pub items: Vec<PlanItem>,
     /// The image that a build would return, where nothing is different.
     pub unchanged: Option<ImageId>,
@@ -88,10 +90,12 @@ impl Kiln {
             Some(base) => Some(PlannedSteps::over(base.content, &loaded.template, &self.home.seal()?)?),
             None => None,
         };
-        let image = match &planned {
-            Some(planned) => self.unchanged(request, planned).await?.map(|(image, _)| image.image_id),
+        let unchanged = match &planned {
+            Some(planned) => self.unchanged(request, planned).await?,
             None => None,
         };
+        let tests = tests_item(&loaded.template, unchanged.as_ref().map(|(image, _)| image))?;
+        let image = unchanged.map(|(image, _)| image.image_id);
         let last = LastBuild::read(&self.home.last_build(&loaded));
         let template = &loaded.template;
         let mut items = vec![base_item(&origin.template, base_key, base.is_some(), last.as_ref(), options)?];
@@ -106,8 +110,24 @@ impl Kiln {
                 items.extend(steps_by_layers(template, planned, &cached, last.as_ref()));
             }
         }
+        items.extend(tests);
         Ok(Plan { template: template.label(), items, unchanged: image })
     }
+}
+
+/// Says what becomes of the tests; `image` is one that is there already.
+fn tests_item(template: &Template, image: Option<&Image>) -> Result<Option<PlanItem>, Error> {
+    let Some(key) = tests_key(template)? else { return Ok(None) };
+    let count = template.tests.iter().filter(|test| test.skipped.is_none()).count();
+    let (action, reason) = match image {
+        None => (Action::Run, "the image is new".to_owned()),
+        Some(image) if has_passed(image, Some(key)) => {
+            (Action::Cached, format!("{} has passed them", image.image_id))
+        }
+        Some(image) => (Action::Run, format!("{} has not passed these", image.image_id)),
+    };
+    let name = format!("{count} {}", if count == 1 { "test" } else { "tests" });
+    Ok(Some(PlanItem { name, action, reason, key: Some(key) }))
 }
 
 fn base_item(

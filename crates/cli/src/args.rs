@@ -10,8 +10,8 @@ pub(crate) use bundle::{
     BundleTransfer, BundleVerify,
 };
 pub(crate) use image::{
-    BootModeName, Image, ImageCopy, ImageEdit, ImageImport, ImageList, ImageRegister, ImageShow, Protection,
-    SortBy,
+    BootModeName, Image, ImageCopy, ImageDeregister, ImageEdit, ImageImport, ImageList, ImageRegister,
+    ImageShow, Protection, SortBy,
 };
 
 pub(crate) use region::{Fsck, Gc, Region, RegionAdd, RegionRemove};

@@ -292,3 +292,29 @@ fn images_age_as_their_template_says() -> Result<()> {
     ensure!(none.code == Some(2) && none.stderr.contains("has no [image.lifecycle]"), "{none:?}");
     Ok(())
 }
+
+#[test]
+fn an_image_takes_its_snapshots_along_that_no_other_names() -> Result<()> {
+    let kiln = Kiln::new(env!("CARGO_BIN_EXE_kiln"))?;
+    let (web, snapshot) = image(&kiln, "web")?;
+    let (_, data) = image(&kiln, "data")?;
+    let (root, volume) = (format!("/dev/sda1={snapshot}"), format!("/dev/sdf={data}"));
+    let devices = ["--block-device-mapping", &root, "--block-device-mapping", &volume];
+    done(&kiln, &[&["image", "register", "--name", "both"], &devices[..]].concat())?;
+    done(&kiln, &["image", "deregister", "data"])?;
+    let delete = ["image", "deregister", "both", "--delete-snapshots", "--json"];
+    let gone = kiln.json(&delete)?;
+    let result = |id: &str, code: &str| serde_json::json!({"SnapshotId": id, "ReturnCode": code});
+    assert_eq!(
+        gone["DeleteSnapshotResults"],
+        serde_json::json!([result(&snapshot, "skipped"), result(&data, "success")])
+    );
+    let said = done(&kiln, &["image", "deregister", &web, "--delete-snapshots"])?;
+    assert_eq!(said, format!("{web}\n{snapshot}  deleted\n"));
+    let left = kiln.json(&["snapshot", "list", "--json"])?;
+    let left = left["Snapshots"].as_array().context("snapshots")?;
+    ensure!(left.iter().all(|one| one["Description"] == "base: disk.raw"), "{left:#?}");
+    let lost = refused(&kiln, &["image", "restore", &web])?;
+    ensure!(lost.contains("is not in the Recycle Bin"), "{lost}");
+    Ok(())
+}

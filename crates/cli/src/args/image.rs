@@ -24,7 +24,7 @@ pub(crate) enum Image {
     Edit(ImageEdit),
     /// Copy an image to another region; only the blocks that it lacks move
     Copy(ImageCopy),
-    /// Take an image out of the catalogue; its snapshots stay
+    /// Take an image out of the catalogue; its snapshots stay, unless asked otherwise
     Deregister(ImageDeregister),
     /// Take a deregistered image out of the Recycle Bin
     Restore(ImageRestore),
@@ -253,8 +253,14 @@ pub(crate) struct ImageDeregister {
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
     /// How long it can be restored; 0s for not at all
-    #[arg(long, value_name = "SPAN", default_value = "7d")]
+    #[arg(long, value_name = "SPAN", default_value = "7d", conflicts_with = "delete_snapshots")]
     pub(crate) recycle_bin: TimeSpan,
+    /// Delete its snapshots, too, but for those that other images name; it cannot be restored then
+    #[arg(long)]
+    pub(crate) delete_snapshots: bool,
+    /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

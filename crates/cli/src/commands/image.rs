@@ -1,6 +1,7 @@
 //! `kiln image`: the catalogue.
 
 mod bundled;
+mod deregister;
 mod diff;
 
 use crate::{
@@ -57,12 +58,7 @@ pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure>
             Ok(details(&rows(&image)))
         }
         Args::Copy(args) => copy(&kiln, global, args).await,
-        Args::Deregister(args) => {
-            let image = refused(catalog.find(&args.image).await)?;
-            let bin = Some(args.recycle_bin).filter(|span| !span.as_duration().is_zero());
-            let gone = refused(catalog.deregister(image.image_id, bin).await)?;
-            Ok(format!("{}\n", gone.image_id))
-        }
+        Args::Deregister(args) => deregister::run(&kiln, args).await,
         Args::Restore(args) => {
             let image = refused(catalog.restore(args.image).await)?;
             Ok(format!("{}  {}\n", image.image_id, image.name))

@@ -118,6 +118,15 @@ fn outcomes(tests: &Value) -> Vec<(&str, &str)> {
     tests.iter().filter_map(|test| Some((test["Name"].as_str()?, test["Outcome"].as_str()?))).collect()
 }
 
+/// Returns what a plan says of the tests of the template as it was built last.
+fn planned(kiln: &Kiln) -> Result<(String, String)> {
+    let folder = kiln.world.path().join("templates/tested");
+    let plan = kiln.json(&["plan", folder.to_str().context("a path")?, "--json"])?;
+    let last = plan["Items"].as_array().and_then(|items| items.last()).context("items")?;
+    let text = |key: &str| last[key].as_str().unwrap_or_default().to_owned();
+    Ok((text("Name"), text("Action")))
+}
+
 fn images(kiln: &Kiln) -> Result<Vec<Value>> {
     Ok(kiln.json(&["image", "list", "--json"])?["Images"].as_array().context("images")?.clone())
 }
@@ -172,11 +181,13 @@ fn an_image_is_available_when_its_tests_have_passed() -> Result<()> {
     let (_, again, said) = build(&kiln, GOOD, &[])?;
     ensure!(again["Unchanged"] == true && again.get("Tests").is_none(), "{again:#} {said}");
 
+    assert_eq!(planned(&kiln)?, ("5 tests".to_owned(), "cached".to_owned()));
     // Tests that were added run on the image that is there, which stays what it was.
     let (code, _, said) = build(&kiln, &format!("{GOOD}{BAD}"), &[])?;
     ensure!(code == Some(1) && said.contains("9 of 14 tests failed"), "{said}");
     assert_eq!(kiln.json(&["image", "show", id, "--json"])?["Images"][0]["State"], "available");
     let more = format!("{GOOD}[[test]]\ntype = \"command\"\ncommand = \"true\"\n");
+    assert_eq!(planned(&kiln)?, ("14 tests".to_owned(), "run".to_owned()));
     let (_, added, said) = build(&kiln, &more, &[])?;
     ensure!(added["Unchanged"] == true && added["ImageId"] == id, "{added:#} {said}");
     assert_eq!(outcomes(&added["Tests"]).last(), Some(&("command: true", "passed")));
