@@ -47,6 +47,7 @@ impl Hardware {
             disks: Vec::new(),
             media: Vec::new(),
             boot,
+            durable: false,
             network: match machine.network {
                 kiln_template::Network::User => config::Network::User,
                 kiln_template::Network::None => config::Network::None,

@@ -28,7 +28,7 @@ use kiln_machine::{
             fast_boot::{self, Access, FastBootError, Placed},
         },
     },
-    config::{Boot, Interface, Medium, MediumKind, Network},
+    config::{Boot, Forward, Interface, Medium, MediumKind, Network},
     seed::Seed,
     start,
 };
@@ -259,7 +259,7 @@ impl Kiln {
             // Cloud kernels have no driver for a CD drive.
             config.media = vec![Medium { path: path.clone(), kind: MediumKind::Disk, boots: false }];
         }
-        config.network = Network::Forwarded(vec![target.port]);
+        config.network = Network::Forwarded(vec![Forward::to(target.port)]);
         config.tpm = machines.state.tpm();
         config.restarts = true;
         config.extra_args.clone_from(&template.machine.qemu_args);

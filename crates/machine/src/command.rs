@@ -6,7 +6,7 @@ mod storage;
 pub(crate) use storage::{disk_device, disk_node, disk_nodes, overlay_nodes};
 
 use crate::{
-    config::{Accelerator, Boot, MachineConfig, Network},
+    config::{Accelerator, Boot, Forward, MachineConfig, Network},
     tpm::TPM_FD,
 };
 use board::Board;
@@ -105,13 +105,15 @@ fn firmware_arguments(args: &mut Arguments, code: &Path, variables: &Path) {
 }
 
 fn network_arguments(args: &mut Arguments, network: &Network) {
-    let ports: &[u16] = match network {
+    let ports: &[Forward] = match network {
         Network::None => return,
         Network::User => &[],
         Network::Forwarded(ports) => ports,
     };
     // Port 0: the system chooses when QEMU binds, so that nobody can take the port before.
-    let forwards: String = ports.iter().map(|port| format!(",hostfwd=tcp:127.0.0.1:0-:{port}")).collect();
+    let forward =
+        |port: &Forward| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", port.host.unwrap_or(0), port.guest);
+    let forwards: String = ports.iter().map(forward).collect();
     // No option ROM: nothing boots from the network.
     args.add(["-netdev", &format!("user,id=net0{forwards}")]);
     args.add(["-device", "virtio-net-pci,netdev=net0,romfile="]);
@@ -165,6 +167,7 @@ mod tests {
                 initrd: Some("/o/initrd".into()),
                 command_line: "console=ttyS0".to_owned(),
             },
+            durable: false,
             network: Network::User,
             screen: false,
             tpm: None,
@@ -185,6 +188,13 @@ mod tests {
         for word in ["hostfwd", "vnc", "server=on", "-drive"] {
             assert!(!text.contains(word), "{word}: {text}");
         }
+    }
+
+    #[test]
+    fn flushes_reach_the_disk_of_a_machine_that_lasts() {
+        assert!(!shown(&config()).contains(r#""no-flush":false"#));
+        let lasting = shown(&MachineConfig { durable: true, ..config() });
+        assert_eq!(lasting.matches(r#""no-flush":false"#).count(), 2, "{lasting}");
     }
 
     #[test]
@@ -226,7 +236,7 @@ mod tests {
                 medium("/i/seed.img", MediumKind::Disk, true),
             ],
             boot: Boot::Uefi { code: "/f/code.fd".into(), variables: "/o/vars.fd".into(), secure: true },
-            network: Network::Forwarded(vec![22]),
+            network: Network::Forwarded(vec![Forward::to(22)]),
             screen: true,
             tpm: Some("/o/tpm".into()),
             restarts: true,
@@ -251,10 +261,12 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_ports_are_on_loopback_and_chosen_by_the_system() {
-        let text = shown(&MachineConfig { network: Network::Forwarded(vec![22, 80]), ..config() });
+    fn forwarded_ports_are_on_loopback_and_the_system_chooses_those_without_a_name() {
+        let named = Forward { host: Some(8080), guest: 80 };
+        let network = Network::Forwarded(vec![Forward::to(22), named]);
+        let text = shown(&MachineConfig { network, ..config() });
         assert!(
-            text.contains("user,id=net0,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=tcp:127.0.0.1:0-:80\n"),
+            text.contains("user,id=net0,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=tcp:127.0.0.1:8080-:80\n"),
             "{text}"
         );
     }

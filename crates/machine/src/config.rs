@@ -38,6 +38,8 @@ pub struct MachineConfig {
     pub media: Vec<Medium>,
     /// What it starts.
     pub boot: Boot,
+    /// Whether what the guest flushes reaches the host's disk, so that it outlives a crash of the host.
+    pub durable: bool,
     /// Its network.
     pub network: Network,
     /// Whether it has a screen and a keyboard. Nobody sees the screen: it is there for programs that want one, and for
@@ -139,7 +141,24 @@ pub enum Network {
     None,
     /// QEMU's user network: the guest reaches what the host reaches, nothing reaches the guest.
     User,
-    /// The same, and these TCP ports of the guest are reached through loopback ports that the system chooses:
+    /// The same, and these TCP ports of the guest are reached through the loopback ports that are named, or that the system chooses:
     /// [`Running::forwarded`](crate::Running::forwarded) tells them.
-    Forwarded(Vec<u16>),
+    Forwarded(Vec<Forward>),
+}
+
+/// A TCP port of the guest's that a port of the host's loopback address leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// The host's port; the system chooses where there is none.
+    pub host: Option<u16>,
+    /// The guest's port.
+    pub guest: u16,
+}
+
+impl Forward {
+    /// A port that the system chooses, to this one of the guest's.
+    #[must_use]
+    pub const fn to(guest: u16) -> Self {
+        Self { host: None, guest }
+    }
 }

@@ -4,8 +4,8 @@
 //! disk0-base-file ── disk0-base (raw) ◀── disk0-layer0 (qcow2) ◀── … ◀── disk0 (qcow2, takes the writes)
 //! medium0-file ── medium0 (raw, read-only)
 //! ```
-//! Overlays are thrown away when anything dies, so the guest's flushes need not reach the host's disk; the snapshot that
-//! is made of them is what gets synced. A full host disk stops the guest, which then is told as what it is.
+//! A build's overlays are thrown away when anything dies, so the guest's flushes need not reach the host's disk; the snapshot
+//! that is made of them is what gets synced. Those of a machine that lasts are `durable`. A full host disk stops the guest, which then is told as what it is.
 
 use super::{Arguments, board::Board};
 use crate::config::{Boot, Disk, Interface, MachineConfig, Medium, MediumKind};
@@ -22,7 +22,10 @@ pub(super) fn arguments(args: &mut Arguments, config: &MachineConfig, board: &Bo
     let media: Vec<_> = config.media.iter().map(|medium| (medium, turn(medium.boots))).collect();
     let mut places = Places { sata: board.sata, drives: 0, floppies: 0 };
     for (number, (disk, turn)) in disks.into_iter().enumerate() {
-        for node in disk_nodes(number, disk) {
+        for mut node in disk_nodes(number, disk) {
+            if config.durable && node["read-only"] == json!(false) {
+                node["cache"]["no-flush"] = json!(false);
+            }
             args.add(["-blockdev", &node.to_string()]);
         }
         let mut device = disk_device(number, disk);

@@ -59,6 +59,7 @@ impl Appliances {
             disks: Vec::new(),
             media: Vec::new(),
             boot,
+            durable: false,
             network: Network::User,
             screen: false,
             tpm: None,

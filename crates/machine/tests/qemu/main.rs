@@ -13,7 +13,7 @@ mod world;
 use anyhow::{Context, Result, ensure};
 use kiln_machine::{
     Cause, Death, Error, Rung, Running,
-    config::{Boot, Network},
+    config::{Boot, Forward, Network},
     uefi_firmware,
 };
 use kiln_types::{Architecture, ByteSize};
@@ -199,7 +199,7 @@ async fn only_what_is_meant_is_inherited() -> Result<()> {
 #[tokio::test]
 async fn a_forwarded_port_is_on_loopback() -> Result<()> {
     let mut world = World::new(guests::HALTS)?;
-    world.config.network = Network::Forwarded(vec![22, 80]);
+    world.config.network = Network::Forwarded(vec![Forward::to(22), Forward::to(80)]);
     let running = world.start().await?;
     let (ssh, http) = (running.forwarded(22).await?, running.forwarded(80).await?);
     ensure!(ssh != http && ssh.ip().is_loopback() && ssh.port() != 0, "{ssh} {http}");

@@ -54,6 +54,7 @@ impl World {
             disks: vec![disk],
             media: Vec::new(),
             boot: Boot::Bios,
+            durable: false,
             network: Network::None,
             screen: false,
             tpm: None,
