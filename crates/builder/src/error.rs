@@ -410,6 +410,9 @@ pub enum Error {
     /// Tests of an image failed.
     #[error("{}", .0.summary())]
     TestsFailed(Box<crate::Tested>),
+    /// Something cannot be done with an instance.
+    #[error(transparent)]
+    Instance(#[from] crate::InstanceError),
     /// An export failed.
     #[error(transparent)]
     Export(#[from] kiln_export::Error),
@@ -427,6 +430,7 @@ impl Error {
         match self {
             Self::Store(error) | Self::Catalog(kiln_catalog::Error::Store(error)) => error.code(),
             Self::Catalog(error) => Some(error.code()),
+            Self::Instance(error) => error.code(),
             Self::SnapshotInUse { .. } => Some("InvalidSnapshot.InUse"),
             _ => None,
         }
@@ -480,6 +484,7 @@ impl Error {
             Self::NotLookedUp { .. } => Some("kiln plan TEMPLATE   # with a network, once".to_owned()),
             Self::NoSuchAccount { .. } => Some("kiln account".to_owned()),
             Self::NoLifecycle { .. } => Some("lifecycle = { deregister_after = \"90d\" }   # in [image]".to_owned()),
+            Self::Instance(error) => error.hint(),
             Self::NoSuchRegion { .. } => Some("kiln region list".to_owned()),
             Self::SnapshotInUse { images, .. } => {
                 images.first().map(|image| format!("kiln image deregister {image}"))

@@ -20,6 +20,8 @@ pub enum Phase {
     BaseSnapshot,
     /// QEMU starts and the communicator answers.
     Machine,
+    /// The volumes of an instance are made.
+    Volumes,
     /// A provisioner runs.
     Step {
         /// Its place, from 1.
@@ -102,6 +104,7 @@ impl fmt::Display for Phase {
             Self::Test { number, count, name } => write!(f, "test {number}/{count}: {name}"),
             Self::Snapshot => f.write_str("snapshot"),
             Self::Register => f.write_str("image"),
+            Self::Volumes => f.write_str("volumes"),
             Self::Export { path } => write!(f, "export {path}"),
             Self::Bundle { prefix } => write!(f, "bundle {prefix}"),
             Self::Verify { what } => write!(f, "verify {what}"),

@@ -15,6 +15,7 @@
 //! cache/index/<region>-<place>.images  what is known of a region's images from earlier listings
 //! cache/kvm-probe.json           whether KVM works, as of this boot of the host
 //! builds/<name>/                 a running build: overlay, console log, kernel, initramfs; held by a lock
+//! instances/<id>/                a machine that was launched from an image (see `instances.rs`)
 //! kept/<name>/                   the same of a build that failed and was to be kept
 //! locks/<name>                   empty files that are locked, never removed
 //! ```
@@ -83,6 +84,7 @@ impl Home {
             "cache/mounts",
             "cache/warm",
             "builds",
+            "instances",
             "kept",
             "locks",
         ] {
@@ -119,6 +121,11 @@ impl Home {
     #[must_use]
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")
+    }
+
+    /// Returns the folder of instances.
+    pub(crate) fn instances(&self) -> PathBuf {
+        self.root.join("instances")
     }
 
     /// Returns the file that notes whether KVM works.

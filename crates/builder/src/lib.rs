@@ -35,6 +35,7 @@ mod image_tests;
 mod import;
 mod inputs;
 mod install;
+mod instances;
 mod kernel;
 mod key;
 mod kiln;
@@ -78,6 +79,10 @@ pub use guest_config::{GuestConfig, GuestConfigError};
 pub use home::Home;
 pub use image_tests::TestRequest;
 pub use import::ImportRequest;
+pub use instances::{
+    CreateImageRequest, Described, Instance, InstanceError, InstanceFiles, InstanceState, Keeper,
+    LaunchRequest, Port, SshAccess, StateName, Volume,
+};
 pub use key::Seal;
 pub use kiln::Kiln;
 pub use kiln_bundle as bundle;

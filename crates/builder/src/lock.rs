@@ -10,7 +10,7 @@ use std::path::Path;
 /// A lock that is held until dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: fs_err::File,
+    file: fs_err::File,
 }
 
 impl Lock {
@@ -21,7 +21,7 @@ impl Lock {
     pub(crate) fn wait(path: &Path) -> Result<Self, Error> {
         let file = open(path)?;
         flock(&file, FlockOperation::LockExclusive).map_err(|errno| failed(path, errno))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 
     /// Takes the lock at `path` if nobody holds it.
@@ -31,10 +31,17 @@ impl Lock {
     pub(crate) fn try_now(path: &Path) -> Result<Option<Self>, Error> {
         let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(failed(path, errno)),
         }
+    }
+}
+
+impl From<Lock> for std::fs::File {
+    /// The file, for another process: the lock is held until every copy of the descriptor is closed.
+    fn from(lock: Lock) -> Self {
+        lock.file.into_parts().0
     }
 }
 

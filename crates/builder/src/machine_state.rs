@@ -66,6 +66,19 @@ impl MachineState {
         Ok(Self { firmware, tpm })
     }
 
+    /// Finds the state of a machine that ran before, in its own folder.
+    pub(crate) fn again(machine: &Machine, folder: &Path) -> Result<Self, Error> {
+        let firmware = match machine.firmware {
+            Firmware::Bios => Boot::Bios,
+            Firmware::Uefi | Firmware::UefiSecure => {
+                let secure = machine.firmware == Firmware::UefiSecure;
+                let found = uefi_firmware(machine.architecture, secure)?;
+                Boot::Uefi { code: found.code, variables: folder.join(VARIABLES), secure: found.guarded }
+            }
+        };
+        Ok(Self { firmware, tpm: machine.tpm.then(|| folder.join(TPM)) })
+    }
+
     /// Returns the way in which the machine starts by its own firmware.
     pub(crate) fn boot(&self) -> Boot {
         self.firmware.clone()

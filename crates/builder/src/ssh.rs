@@ -34,7 +34,10 @@ use kiln_machine::{
 };
 use kiln_template::{Firmware, Ssh, SshSetup};
 use kiln_types::Architecture;
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// A guest stops its services first, each of which may take its time.
 const OFF_WITHIN: Duration = Duration::from_secs(180);
@@ -287,22 +290,26 @@ impl Kiln {
             // Without the initrd's modules the seed is there only after cloud-init has looked for it.
             return Ok(loader("cloud-init is to find its seed"));
         }
-        let disk = &machines.base.disk;
-        let Ok(root) = find_root(disk) else { return Ok(loader("its root cannot be read")) };
-        let Some(kernel) = find_kernel(disk, &root)? else { return Ok(loader("no kernel was found in it")) };
-        // With these two the root is reached without an initrd, and without modules.
-        if !(kernel.built_in("nvme")? && kernel.built_in(root.filesystem.as_str())?) {
-            return Ok(loader("its kernel needs its initrd"));
-        }
-        let path = machines.folder.path().join("guest-kernel");
-        fs_err::write(&path, kernel.read_vmlinuz()?)?;
-        let command_line = command_line(&root);
-        Ok(Start {
-            boot: Boot::Kernel { kernel: path, initrd: None, command_line },
-            interface: Interface::Nvme,
-            described: format!("boots its kernel {} without boot loader and initrd", kernel.version()),
-        })
+        let kernel = machines.folder.path().join("guest-kernel");
+        Ok(by_kernel(&machines.base.disk, kernel)?.unwrap_or_else(loader))
     }
+}
+
+/// Starts a disk by its kernel alone, which is written to `path`; or says why that is not enough.
+pub(crate) fn by_kernel(disk: &Path, path: PathBuf) -> Result<Result<Start, &'static str>, Error> {
+    let Ok(root) = find_root(disk) else { return Ok(Err("its root cannot be read")) };
+    let Some(kernel) = find_kernel(disk, &root)? else { return Ok(Err("no kernel was found in it")) };
+    // With these two the root is reached without an initrd, and without modules.
+    if !(kernel.built_in("nvme")? && kernel.built_in(root.filesystem.as_str())?) {
+        return Ok(Err("its kernel needs its initrd"));
+    }
+    fs_err::write(&path, kernel.read_vmlinuz()?)?;
+    let command_line = command_line(&root);
+    Ok(Ok(Start {
+        boot: Boot::Kernel { kernel: path, initrd: None, command_line },
+        interface: Interface::Nvme,
+        described: format!("boots its kernel {} without boot loader and initrd", kernel.version()),
+    }))
 }
 
 /// Tells the kernel what the image's boot loader would tell it, and what makes its console ours: the last one named is the

@@ -15,6 +15,7 @@ mod filter;
 mod image;
 mod index;
 mod lifecycle;
+mod launch;
 mod mapping;
 mod name;
 mod new_image;

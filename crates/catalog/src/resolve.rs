@@ -2,7 +2,7 @@
 
 use crate::{
     BlockDevice, BlockDeviceMapping, EbsBlockDevice, Error, Image, ImageKiln, ImageState, NewBlockDevice,
-    NewBundle, NewEbs, NewImage, VirtualizationType, VolumeType,
+    NewBundle, NewEbs, NewImage, NewMapping, VirtualizationType, VolumeType,
 };
 use kiln_store::Region;
 use kiln_types::{AccountId, Architecture, DeviceName, ImageId, ImageName, RootDeviceType, Timestamp};
@@ -99,20 +99,7 @@ fn root(image: &Image) -> Option<&BlockDevice> {
 
 async fn record(region: &Region, id: ImageId, new: NewImage, state: ImageState) -> Result<Image, Error> {
     crate::tags::check(&new.tags)?;
-    let mut devices = HashSet::new();
-    let mut mappings = Vec::with_capacity(new.mappings.len());
-    for mapping in new.mappings {
-        let device_name = mapping.device_name;
-        if !devices.insert(device_name.clone()) {
-            return Err(Error::DeviceDuplicate { device: device_name });
-        }
-        let device = match mapping.device {
-            NewBlockDevice::Ebs(ebs) => BlockDevice::Ebs(volume(region, &device_name, &ebs).await?),
-            NewBlockDevice::VirtualName(name) => BlockDevice::VirtualName(ephemeral(&device_name, name)?),
-            NewBlockDevice::NoDevice => BlockDevice::NoDevice(String::new()),
-        };
-        mappings.push(BlockDeviceMapping { device_name, device });
-    }
+    let mappings = devices(region, new.mappings).await?;
     // An image that grew from others came from the last of them.
     let source_image_id = new.kiln.lineage.last().copied();
     Ok(Image {
@@ -128,6 +115,25 @@ async fn record(region: &Region, id: ImageId, new: NewImage, state: ImageState) 
         kiln: new.kiln,
         ..Image::empty(id, new.name, new.owner, state)
     })
+}
+
+/// Fills in what was left out of devices, and refuses those that cannot be.
+pub(crate) async fn devices(region: &Region, new: Vec<NewMapping>) -> Result<Vec<BlockDeviceMapping>, Error> {
+    let mut seen = HashSet::new();
+    let mut mappings = Vec::with_capacity(new.len());
+    for mapping in new {
+        let device_name = mapping.device_name;
+        if !seen.insert(device_name.clone()) {
+            return Err(Error::DeviceDuplicate { device: device_name });
+        }
+        let device = match mapping.device {
+            NewBlockDevice::Ebs(ebs) => BlockDevice::Ebs(volume(region, &device_name, &ebs).await?),
+            NewBlockDevice::VirtualName(name) => BlockDevice::VirtualName(ephemeral(&device_name, name)?),
+            NewBlockDevice::NoDevice => BlockDevice::NoDevice(String::new()),
+        };
+        mappings.push(BlockDeviceMapping { device_name, device });
+    }
+    Ok(mappings)
 }
 
 async fn volume(region: &Region, device: &DeviceName, ebs: &NewEbs) -> Result<EbsBlockDevice, Error> {

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod image;
+mod instance;
 mod region;
 mod snapshot;
 
@@ -13,7 +14,7 @@ pub(crate) use image::{
     BootModeName, Image, ImageCopy, ImageDeregister, ImageEdit, ImageImport, ImageList, ImageRegister,
     ImageShow, Protection, SortBy,
 };
-
+pub(crate) use instance::{Instance, InstanceCreateImage, InstanceOne, InstanceStop, Launch};
 pub(crate) use region::{Fsck, Gc, Region, RegionAdd, RegionRemove};
 pub(crate) use snapshot::{
     Snapshot, SnapshotCopy, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotEdit, SnapshotShow,
@@ -77,6 +78,11 @@ pub(crate) enum Command {
     /// Deprecate, disable and deregister images as their templates say
     #[command(subcommand)]
     Lifecycle(Lifecycle),
+    /// Make an instance of an image and start it; it runs on when this command ends
+    Launch(Box<Launch>),
+    /// List, show, start, stop, reach and terminate instances, and make images of them
+    #[command(subcommand)]
+    Instance(Instance),
     /// Create, list, show, compare, verify, copy and delete snapshots
     #[command(subcommand)]
     Snapshot(Snapshot),

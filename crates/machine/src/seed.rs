@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! CIDATA/meta-data   the instance's id: a new one makes cloud-init do its work again
-//!        user-data   `#cloud-config`, and JSON, which is YAML
+//!        user-data   `#cloud-config`, and JSON, which is YAML; an instance's is its owner's
+//!        vendor-data what Kiln gives an instance
 //! ```
 //! It is an ISO 9660 file system on a disk that the guest's initrd has a driver for: cloud-init looks for it before others
 //! are loaded, and Debian's cloud kernel drives no CD of these machines at all. There is no `network-config`: cloud-init
@@ -31,6 +32,21 @@ pub struct Seed {
     pub authorized_key: String,
     /// The guest's host key.
     pub host_key: KeyPair,
+}
+
+/// What an instance is given, for as long as it lives.
+#[derive(Debug, Clone)]
+pub struct InstanceSeed {
+    /// The instance's id.
+    pub instance_id: String,
+    /// The instance's name.
+    pub hostname: String,
+    /// The line of `authorized_keys` that lets its owner in.
+    pub authorized_key: String,
+    /// The instance's host key.
+    pub host_key: KeyPair,
+    /// What its owner gives it: a script, `#cloud-config`, …
+    pub user_data: Option<Vec<u8>>,
 }
 
 /// Why there is no seed.
@@ -93,6 +109,33 @@ impl Seed {
             quoted(&self.user),
             include_str!("seed/remove.sh")
         )
+    }
+}
+
+impl InstanceSeed {
+    /// Writes the disk's image. What Kiln says goes into `vendor-data`: the owner's `user-data` stands above it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), SeedError> {
+        let meta_data = json!({
+            "instance-id": self.instance_id,
+            "local-hostname": self.hostname,
+            "public-keys": [self.authorized_key],
+        });
+        let vendor_data = json!({
+            "disable_root": false,
+            "ssh_keys": {
+                "ed25519_private": self.host_key.private_openssh()?,
+                "ed25519_public": self.host_key.public_line(""),
+            },
+        });
+        let user_data = self.user_data.clone().unwrap_or_else(|| b"#cloud-config\n{}\n".to_vec());
+        let mut contents = Contents::default();
+        contents.add("meta-data", format!("{meta_data}\n").into_bytes())?;
+        contents.add("vendor-data", format!("#cloud-config\n{vendor_data}\n").into_bytes())?;
+        contents.add("user-data", user_data)?;
+        Ok(write_cd(path, LABEL, &contents)?)
     }
 }
 

@@ -10,6 +10,7 @@ mod fsck;
 mod gc;
 pub(crate) mod image;
 mod lifecycle;
+mod instance;
 pub(crate) mod plan;
 pub(crate) mod region;
 pub(crate) mod snapshot;
@@ -18,7 +19,7 @@ mod test;
 pub(crate) mod validate;
 
 use crate::{
-    args::{Args, Command, Global, Templates},
+    args::{Args, Command, Global, Instance, Templates},
     exit,
     failure::Failure,
     output::{self, Verbosity},
@@ -42,6 +43,10 @@ pub(crate) fn run(args: Args) -> Result<String, Failure> {
         Command::Plan(args) => block_on(plan::run(&global, &args)),
         Command::Image(args) => block_on(image::run(&global, &args)),
         Command::Lifecycle(args) => block_on(lifecycle::run(&global, &args)),
+        Command::Launch(args) => block_on(instance::launch(&global, &args)),
+        // Signals are for the machine that it keeps.
+        Command::Instance(args @ Instance::Keep { .. }) => alone(instance::run(&global, &args)),
+        Command::Instance(args) => block_on(instance::run(&global, &args)),
         Command::Region(args) => block_on(region::run(&global, &args)),
         Command::Account(args) => block_on(account::run(&global, &args)),
         Command::Gc(args) => block_on(gc::run(&global, &args)),
@@ -67,6 +72,12 @@ fn block_on(command: impl Future<Output = Result<String, Failure>>) -> Result<St
     });
     runtime.shutdown_timeout(LEAVE_WITHIN);
     result
+}
+
+/// Runs a command that deals with signals itself.
+fn alone(command: impl Future<Output = Result<String, Failure>>) -> Result<String, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::from_error(&error, None, exit::FAILED))?.block_on(command)
 }
 
 /// Waits for Ctrl-C or a termination signal.

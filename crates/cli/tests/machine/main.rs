@@ -10,6 +10,7 @@ mod host;
 mod image_tests;
 mod images;
 mod installs;
+mod instances;
 mod layers;
 mod roots;
 mod several;
