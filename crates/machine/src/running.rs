@@ -139,6 +139,16 @@ impl Running {
             .ok_or(Error::NotForwarded { guest_port })
     }
 
+    /// Says whether a connection to a forwarded port of the guest's has been taken up by the guest.
+    ///
+    /// # Errors
+    /// When QEMU does not answer.
+    pub async fn is_taken_up(&self, guest_port: u16) -> Result<bool, Error> {
+        let arguments = json!({"command-line": "info usernet"});
+        let told = self.qmp.execute("human-monitor-command", arguments).await?;
+        Ok(taken_up(told.as_str().unwrap_or_default(), guest_port))
+    }
+
     /// Ends the machine, from the gentlest way to the surest, and says which way it took. `guest_within` is how long
     /// a guest has that was told to turn itself off; zero where it was not.
     ///
@@ -201,6 +211,14 @@ fn host_port(shown: &str, guest_port: u16) -> Option<u16> {
     })
 }
 
+/// Looks for a connection to a port of the guest's in what QEMU shows; one that waits for the guest is `TCP[SYN_SENT]`.
+fn taken_up(shown: &str, guest_port: u16) -> bool {
+    shown.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        matches!(words[..], ["TCP[ESTABLISHED]", _, _, _, _, port, ..] if port.parse() == Ok(guest_port))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,5 +230,7 @@ mod tests {
                      TCP[ESTABLISHED]   12       127.0.0.1 5       10.0.2.15    80     0     0\r\n";
         assert_eq!(host_port(shown, 22), Some(40237));
         assert_eq!(host_port(shown, 80), None);
+        assert!(taken_up(shown, 80));
+        assert!(!taken_up(shown, 22), "the forward itself is no connection");
     }
 }

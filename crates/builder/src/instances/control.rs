@@ -3,6 +3,7 @@
 //! ```text
 //! stop       the guest turns itself off, or is turned off   ─▶ done
 //! kill       its power goes                                 ─▶ done
+//! answers 80 the guest takes up connections to its port 80  ─▶ done
 //! overlays   every disk gets an overlay: what was written until then does not change any more ─▶ done
 //! ```
 //! A line that begins otherwise says why it was not done.
@@ -27,15 +28,27 @@ const DONE: &str = "done";
 pub(crate) enum Order {
     Stop,
     Kill,
+    Answers(u16),
     Overlays,
 }
 
 impl Order {
-    const fn word(self) -> &'static str {
+    fn line(self) -> String {
         match self {
-            Self::Stop => "stop",
-            Self::Kill => "kill",
-            Self::Overlays => "overlays",
+            Self::Stop => "stop".to_owned(),
+            Self::Kill => "kill".to_owned(),
+            Self::Answers(port) => format!("answers {port}"),
+            Self::Overlays => "overlays".to_owned(),
+        }
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("stop", "") => Some(Self::Stop),
+            ("kill", "") => Some(Self::Kill),
+            ("answers", port) => port.parse().ok().map(Self::Answers),
+            ("overlays", "") => Some(Self::Overlays),
+            _ => None,
         }
     }
 }
@@ -59,7 +72,7 @@ pub(crate) fn listen(files: &InstanceFiles) -> Result<UnixListener, Error> {
 pub(crate) async fn order(stream: &mut UnixStream) -> Option<Order> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).await.ok()?;
-    [Order::Stop, Order::Kill, Order::Overlays].into_iter().find(|order| order.word() == line.trim_end())
+    Order::parse(line.trim_end())
 }
 
 /// Says that an order was carried out, or why not. Who gave it may be gone.
@@ -77,7 +90,7 @@ pub(crate) async fn answer(stream: &mut UnixStream, result: Result<(), String>) 
 pub(crate) async fn give(files: &InstanceFiles, order: Order) -> Result<(), Error> {
     let folder = fs_err::File::open(files.folder())?;
     let mut stream = UnixStream::connect(short(&folder)).await?;
-    stream.write_all(format!("{}\n", order.word()).as_bytes()).await?;
+    stream.write_all(format!("{}\n", order.line()).as_bytes()).await?;
     let mut said = String::new();
     BufReader::new(stream).read_line(&mut said).await?;
     match said.trim_end() {

@@ -27,18 +27,23 @@ use kiln_types::InstanceId;
 use std::{
     ffi::OsString,
     fs::File,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 use tokio::{
-    net::UnixStream,
+    io::AsyncReadExt,
+    net::{TcpStream, UnixStream},
     signal::unix::{SignalKind, signal},
+    time::timeout,
 };
 
 /// A guest stops its services first; an emulated one takes its time.
 const OFF_WITHIN: Duration = Duration::from_secs(180);
+
+/// How long a connection has to last that nobody says anything on.
+const LASTS: Duration = Duration::from_millis(300);
 
 /// How often is looked whether the machine runs.
 const LOOK: Duration = Duration::from_millis(20);
@@ -167,6 +172,10 @@ impl Kiln {
                             running.kill().await;
                             return Ok(Ended { reason: Some(by_user()), by_guest: false, told: Some(stream) });
                         }
+                        Some(Order::Answers(port)) => {
+                            let found = answers(&running, port).await;
+                            control::answer(&mut stream, found.map_err(|error| error.to_string())).await;
+                        }
                         Some(Order::Overlays) => {
                             let done = add_overlays(&running, &hardware.qemu, files, instance).await;
                             control::answer(&mut stream, done.map_err(|error| error.to_string())).await;
@@ -214,6 +223,19 @@ async fn stop(running: Running, files: &InstanceFiles, told: Option<UnixStream>)
     }
     running.stop(OFF_WITHIN).await?;
     Ok(Ended { reason: Some(by_user()), by_guest: false, told })
+}
+
+/// Connects to a port of the guest's. QEMU takes every connection itself: it is the guest's when something is said, or when QEMU
+/// says so after a while in which nothing cut it.
+async fn answers(running: &Running, port: u16) -> Result<(), Error> {
+    let mut stream = TcpStream::connect(running.forwarded(port).await?).await?;
+    match timeout(LASTS, stream.read(&mut [0])).await {
+        Ok(Ok(1..)) => return Ok(()),
+        Ok(_cut) => {}
+        Err(_lasted) if running.is_taken_up(port).await? => return Ok(()),
+        Err(_lasted) => {}
+    }
+    Err(io::Error::from(io::ErrorKind::ConnectionRefused).into())
 }
 
 /// Puts an overlay on every disk of a guest that runs. Its processors stand still for that moment.
