@@ -99,8 +99,8 @@ pub(crate) const PACKAGES: [Package; 38] = [
     package("ovmf-ia32", &[], "firmware of 32-bit UEFI machines, in tests", NeededBy::Tests),
     package(
         "openssh-client",
-        &["ssh-keygen", "ssh-agent", "ssh-add"],
-        "makes and holds keys in tests",
+        &["ssh", "ssh-keygen", "ssh-agent", "ssh-add"],
+        "`kiln instance ssh`; makes and holds keys in tests",
         NeededBy::Tests,
     ),
     package("openssh-server", &["sshd"], "the other end of SSH in tests", NeededBy::Tests),

@@ -5,7 +5,6 @@ use kiln_catalog::{After, Filter, Image, ImageQuery, LifecycleAction, LifecycleR
 use kiln_template::Lifecycle;
 use kiln_types::{ImageId, ImageName, TimeSpan};
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 /// How long an image that left the catalogue can be restored.
 const RECYCLE_BIN: TimeSpan = TimeSpan::from_secs(7 * 24 * 60 * 60);
@@ -35,7 +34,7 @@ impl Kiln {
         let lifecycle = template.image.lifecycle.as_ref().ok_or_else(none)?;
         let images = self.meant(lifecycle, loaded).await?;
         let rules = rules(lifecycle);
-        let decisions = self.catalog.decide(&rules, &images, &BTreeSet::new()).await?;
+        let decisions = self.catalog.decide(&rules, &images, &self.images_in_use()?).await?;
         let mut aged = Vec::with_capacity(decisions.len());
         for decision in decisions {
             if !dry_run {

@@ -218,9 +218,18 @@ fn collecting(events: &Events) -> impl FnMut(Collecting) + Send + use<> {
 }
 
 /// A whole disk over a parent: where the parent has data the disk may have holes, which are changes then.
-struct Over {
+pub(crate) struct Over {
     source: Box<dyn BlockSource>,
     blocks: Vec<BlockIndex>,
+}
+
+impl Over {
+    /// A disk of which every block is to be stored.
+    pub(crate) fn nothing(source: Box<dyn BlockSource>) -> Self {
+        let count = source.size().div_ceil(BLOCK_SIZE);
+        let blocks = (0..count).filter_map(|number| u32::try_from(number).ok().map(BlockIndex)).collect();
+        Self { source, blocks }
+    }
 }
 
 impl BlockSource for Over {

@@ -34,6 +34,8 @@ fn help() -> Result<()> {
         &["snapshot", "list", "--help"],
         &["snapshot", "show", "--help"],
         &["region", "add", "--help"],
+        &["launch", "--help"],
+        &["instance", "--help"],
         &["gc", "--help"],
         &["fsck", "--help"],
         &["export", "--help"],

@@ -5,7 +5,7 @@ use super::{
     control::{Order, give},
     describe::Status,
 };
-use crate::{Error, Events, Kiln, Phase, base::stored, machine_state::MachineState};
+use crate::{Error, Events, Kiln, Phase, base::stored, machine_state::MachineState, snapshots::Over};
 use kiln_catalog::{Image, ImageKiln, NewBlockDevice, NewEbs, NewImage, NewMapping, Tag, TpmSupport};
 use kiln_qcow2::Chain;
 use kiln_store::NewSnapshot;
@@ -143,9 +143,16 @@ impl Kiln {
     ) -> Result<SnapshotId, Error> {
         let phase = events.begin(Phase::Snapshot);
         let overlays: Vec<_> = (0..overlays).map(|number| volume.overlay(files, number)).collect();
+        let chain = Box::new(Chain::open(&volume.base(files), &overlays)?);
+        // The volume's own snapshot may have been deleted meanwhile.
+        let parent = match volume.snapshot_id {
+            Some(id) => self.region.snapshot(id).await.ok().map(|found| found.snapshot_id),
+            None => None,
+        };
+        let whole = volume.snapshot_id.is_some() && parent.is_none();
         let new = NewSnapshot {
-            source: Box::new(Chain::open(&volume.base(files), &overlays)?),
-            parent: volume.snapshot_id,
+            source: if whole { Box::new(Over::nothing(chain)) } else { chain },
+            parent,
             owner: self.catalog.viewer().account,
             description,
             tags: Vec::new(),

@@ -2,8 +2,9 @@
 
 use super::{Instance, InstanceError, InstanceFiles, Port, SSH, SshAccess, files::parse_id};
 use crate::{Error, Kiln, home::write_whole};
-use kiln_types::{InstanceId, Timestamp};
+use kiln_types::{ImageId, InstanceId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// How long EC2 shows an instance that was terminated: about an hour.
 const SHOWN: i64 = 60 * 60;
@@ -141,6 +142,19 @@ impl Kiln {
         }
         found.sort_by_key(|one| (one.instance.launch_time, one.instance.instance_id));
         Ok(found)
+    }
+
+    /// Lists the images that instances of this host were made from, whoever launched them.
+    pub(crate) fn images_in_use(&self) -> Result<BTreeSet<ImageId>, Error> {
+        let mut images = BTreeSet::new();
+        for entry in fs_err::read_dir(self.home.instances())? {
+            let name = entry?.file_name();
+            let Some(Ok(id)) = name.to_str().map(str::parse::<InstanceId>) else { continue };
+            let instance = self.instance_files(id).record()?;
+            let lives = instance.filter(|instance| instance.termination_time.is_none());
+            images.extend(lives.map(|instance| instance.image_id));
+        }
+        Ok(images)
     }
 
     /// Finds an instance of this account by its id or name.

@@ -126,7 +126,11 @@ fn a_killed_keeper_leaves_a_stopped_instance() -> Result<()> {
     let id = text(&instance["InstanceId"])?;
     let size = instance["Volumes"][1]["Size"].clone();
     assert_eq!(size, 1 << 30, "{instance:#}");
-    tool("pkill", &["-KILL", "-f", &format!("instance keep {id}")])?;
+    let keepers = kiln.processes()?;
+    let keeper =
+        keepers.iter().find(|line| line.contains(&format!("instance keep {id}"))).context("a keeper")?;
+    let pid = keeper.split(['/', ' ']).nth(2).context("an id")?;
+    tool("kill", &["-KILL", pid])?;
     kiln.no_processes(LONG)?;
     assert_eq!(state(&kiln, &id)?, "stopped");
     kiln.json(&["instance", "start", &id, "--json"])?;
