@@ -20,8 +20,8 @@ pub(crate) struct Launch {
     /// Memory
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     pub(crate) memory: ByteSize,
-    /// A device that is to differ from the image's: DEVICE=[SNAPSHOT]:[GIB]:[true|false], DEVICE=ephemeral0 or DEVICE=none;
-    /// false keeps the volume as a snapshot when the instance is terminated
+    /// A device that is to differ from the image's: DEVICE=SNAPSHOT:GIB:true|false, of which each may be left empty,
+    /// DEVICE=ephemeral0 or DEVICE=none; false keeps the volume as a snapshot when the instance is terminated
     #[arg(long = "block-device-mapping", value_name = "MAPPING")]
     pub(crate) devices: Vec<NewMapping>,
     /// What cloud-init hands to the guest: a script, #cloud-config, …
