@@ -12,6 +12,7 @@ mod images;
 mod installs;
 mod instances;
 mod layers;
+mod life;
 mod roots;
 mod several;
 mod terminals;
