@@ -2,7 +2,7 @@
 
 use crate::{tiny, world};
 use anyhow::{Context, Result, ensure};
-use kiln_testkit::{Kiln, tiny_template};
+use kiln_testkit::{Kiln, LONG, tiny_template};
 use serde_json::{Value, json};
 
 const STEPS: &str = r#"
@@ -234,5 +234,30 @@ fn any_image_is_tested_by_hand() -> Result<()> {
     fs_err::write(format!("{arm}/template.toml"), text)?;
     let run = kiln.run(&["test", "bare", "--template", &arm])?;
     ensure!(run.code == Some(1) && run.stderr.contains("architecture"), "{run:?}");
+    Ok(())
+}
+
+#[test]
+fn a_build_that_dies_while_its_tests_run_leaves_an_image_that_failed() -> Result<()> {
+    let kiln = world()?;
+    let slow = "[[test]]\ntype = \"command\"\ncommand = [\"sleep\", \"600\"]\ntimeout = \"1h\"\n";
+    let folder = kiln.world.template("tested", &tiny_template(&tiny()?, &format!("{STEPS}{slow}")))?;
+    let template = folder.to_str().context("a path")?;
+    let mut dying = kiln.start(&["build", template])?;
+    dying.wait_for("test 1/1: command: sleep 600")?;
+    let state = |images: &[Value]| images.iter().map(|image| image["State"].clone()).collect::<Vec<_>>();
+    assert_eq!(state(&images(&kiln)?), ["pending"]);
+    drop(dying);
+    kiln.no_processes(LONG)?;
+    assert_eq!(state(&images(&kiln)?), ["pending"]);
+
+    let quick = "[[test]]\ntype = \"command\"\ncommand = \"true\"\n";
+    let (code, built, said) = build(&kiln, quick, &[])?;
+    assert_eq!(code, Some(0), "{said}");
+    let left = images(&kiln)?;
+    let dead = left.iter().find(|image| image["ImageId"] != built["ImageId"]).context("the dead one")?;
+    assert_eq!((left.len(), &dead["State"]), (2, &json!("failed")));
+    assert_eq!(dead["StateReason"]["Message"], "its build ended while its tests ran");
+    assert_eq!(kiln.json(&["image", "show", "tested", "--json"])?["Images"][0]["ImageId"], built["ImageId"]);
     Ok(())
 }
