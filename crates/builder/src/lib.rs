@@ -62,6 +62,7 @@ mod step;
 mod steps;
 mod sysprep;
 mod test_results;
+mod tested;
 mod volumes;
 
 pub use accounts::{Accounts, AccountsError};
