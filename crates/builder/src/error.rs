@@ -483,6 +483,7 @@ impl Error {
             Self::NothingToPush { .. } => Some("kiln build TEMPLATE".to_owned()),
             Self::NotLookedUp { .. } => Some("kiln plan TEMPLATE   # with a network, once".to_owned()),
             Self::NoSuchAccount { .. } => Some("kiln account".to_owned()),
+            Self::TestsFailed(tested) => Some(format!("kiln image show {}", tested.image_id)),
             Self::NoLifecycle { .. } => Some("lifecycle = { deregister_after = \"90d\" }   # in [image]".to_owned()),
             Self::Instance(error) => error.hint(),
             Self::NoSuchRegion { .. } => Some("kiln region list".to_owned()),

@@ -198,9 +198,10 @@ impl Kiln {
                     TestResult { name, outcome: TestOutcome::Passed, message: String::new(), seconds }
                 }
                 Verdict::Failed(message) => {
-                    // A shell test's own words went out as it said them.
-                    message.lines().for_each(|line| events.output(line));
-                    phase.failed(message.lines().next().unwrap_or_default());
+                    let mut lines = message.lines();
+                    let first = lines.next().unwrap_or_default();
+                    lines.for_each(|line| events.output(line));
+                    phase.failed(first);
                     TestResult { name, outcome: TestOutcome::Failed, message, seconds }
                 }
             });

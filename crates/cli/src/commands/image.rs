@@ -11,13 +11,14 @@ use crate::{
     },
     commands::{bundle::s3, events, json, open, open_in},
     failure::Failure,
+    output::printable,
     table::{details, table},
 };
 use kiln_builder::{
     CopyRequest, ImportRequest, Kiln,
     catalog::{
         self, BlockDevice, BootMode, Catalog, DeregistrationProtection, DescribeImages, Image, ImageEdit,
-        ImageKiln, ImageQuery, NewImage, Sort, Tag,
+        ImageKiln, ImageQuery, ImageState, NewImage, Sort, Tag,
     },
 };
 use kiln_types::{TimeSpan, Timestamp};
@@ -226,6 +227,9 @@ fn rows(image: &Image) -> Vec<(&'static str, String)> {
         ("architecture", image.architecture.to_string()),
         ("root device", format!("{} ({})", image.root_device_name, image.root_device_type)),
     ];
+    if let ImageState::Failed { reason } = &image.state {
+        rows.push(("reason", format!("{}: {}", reason.code, printable(&reason.message))));
+    }
     for mapping in &image.block_device_mappings {
         rows.push(("mapping", format!("{} = {}", mapping.device_name, device(&mapping.device))));
     }

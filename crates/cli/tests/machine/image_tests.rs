@@ -159,6 +159,8 @@ fn an_image_is_available_when_its_tests_have_passed() -> Result<()> {
         ensure!(message.contains(why), "{why}: {message}");
     }
     ensure!(said.contains("9 of 9 tests failed: mode, owner, contains"), "{said}");
+    let shown = kiln.run(&["image", "show", failed["ImageId"].as_str().context("an id")?])?.stdout;
+    ensure!(shown.contains("Client.TestFailed: 9 of 9 tests failed: mode"), "{shown}");
     ensure!(fs_err::read_to_string(&junit)?.contains("tests=\"9\" failures=\"9\""));
     for text in [&failed.to_string(), &said, &fs_err::read_to_string(&junit)?] {
         ensure!(!text.contains("swordfish"), "{text}");
