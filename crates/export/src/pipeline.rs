@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! caller             one thread a core                   thread "write"
-//! read 16 frames ─→ decode, compare, compress again ─→ write and hash, in the jobs' order
+//! read 8 frames  ─→ decode, compare, compress again ─→ write and hash, in the jobs' order
 //! ```
-//! Every job has a slot in the order of writing before it is worked on, and there are few slots: memory stays under
-//! 40 MiB whatever the volume's size. When one stage fails or the caller goes away, the others find their channel
+//! Every job has a slot in the order of writing before it is worked on, and there are few slots: on two cores memory
+//! stays under 32 MiB whatever the volume's size. When one stage fails or the caller goes away, the others find their channel
 //! closed and end.
 
 use crate::{
@@ -27,9 +27,9 @@ use tokio::{
 };
 
 /// Frames that are read together.
-const BATCH: usize = 16;
-/// Pieces that are being made, or wait to be written.
-const SLOTS: usize = 16;
+const BATCH: usize = 8;
+/// Pieces that wait to be written, beside the one that each thread makes: they take up what a slow one lets wait.
+const WAITING: usize = 6;
 
 /// A block of the snapshot, in the order of writing.
 #[derive(Debug, Clone, Copy)]
@@ -50,10 +50,11 @@ pub(crate) async fn run<T: Send + 'static>(
     progress: &mut (dyn FnMut(u64, u64) + Send),
     write: impl FnOnce(&mut dyn Iterator<Item = Answer>) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let (queue, inbox) = mpsc::channel::<Work>(SLOTS);
-    let (slots, mut answers) = mpsc::channel::<oneshot::Receiver<Answer>>(SLOTS);
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let (queue, inbox) = mpsc::channel::<Work>(threads + WAITING);
+    let (slots, mut answers) = mpsc::channel::<oneshot::Receiver<Answer>>(threads + WAITING);
     let inbox = Arc::new(Mutex::new(inbox));
-    for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+    for _ in 0..threads {
         let inbox = Arc::clone(&inbox);
         spawn_blocking(move || work(&inbox));
     }
