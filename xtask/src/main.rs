@@ -3,6 +3,7 @@
 
 mod apt;
 mod bench;
+mod fuzz;
 mod packages;
 mod quickstart;
 mod run;
@@ -21,6 +22,7 @@ usage: cargo xtask <task> [--no-install]
   test         everything that the tests need, and the tests
   setup        install what is missing and nothing else
   bench        compare Kiln with Packer and virt-customize: cargo xtask bench build|bundle|layers|search|store
+  fuzz         run every fuzz target for a minute, or so many seconds: cargo xtask fuzz 300
   tidy         check what no compiler checks: edges between crates, headers, sizes
 
   --no-install  take it that everything is installed
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         "test" if known => test::run(install),
         "setup" if known => setup::run(For::Tests),
         "tidy" if known => tidy::run(),
+        "fuzz" if known => fuzz::run(words.get(1..).unwrap_or_default()),
         "bench" => bench::run(words.get(1..).unwrap_or_default(), &flags),
         _ => {
             eprint!("there is no task {:?}\n\n{USAGE}", [words, flags].concat().join(" "));
