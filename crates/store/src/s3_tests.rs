@@ -135,3 +135,23 @@ async fn wrong_credentials_are_told_at_once() {
     let error = Region::open(&Location::S3 { bucket, prefix, settings }).await.unwrap_err();
     assert_eq!(error.to_string(), "could not read region.json");
 }
+
+#[tokio::test]
+async fn a_profile_says_what_variables_do_not() {
+    let server = Server::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let all: std::collections::BTreeMap<_, _> = server.settings().collect();
+    let config = format!(
+        "[profile team]\nregion = us-east-1\nservices = ours\n[services ours]\ns3 =\n  endpoint_url = {}\n",
+        all["AWS_ENDPOINT_URL"]
+    );
+    let credentials = "[team]\naws_access_key_id = a-key\naws_secret_access_key = a-secret\n";
+    fs_err::create_dir(home.path().join(".aws")).unwrap();
+    fs_err::write(home.path().join(".aws/config"), config).unwrap();
+    fs_err::write(home.path().join(".aws/credentials"), credentials).unwrap();
+    let home = home.path().to_str().unwrap().to_owned();
+    let settings = [("HOME".to_owned(), home), ("AWS_PROFILE".to_owned(), "team".to_owned())];
+    let location = Location::parse("s3://team/images/eu", &settings.into_iter().collect()).unwrap();
+    stored_and_read(&region_at(&location).await, &volume()).await;
+    assert_eq!(region(&server).await.snapshots().await.unwrap().len(), 1);
+}

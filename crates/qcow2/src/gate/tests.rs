@@ -151,7 +151,7 @@ fn qcow2_marks_and_feature_bits() -> Result<()> {
 #[test]
 fn qcow2_numbers_out_of_range() -> Result<()> {
     let images = Images::new()?;
-    let cases: [(u64, &[u8], &str); 14] = [
+    let cases: [(u64, &[u8], &str); 23] = [
         (4, &1_u32.to_be_bytes(), "version 1"),
         (20, &8_u32.to_be_bytes(), "cluster_bits is 8"),
         (20, &22_u32.to_be_bytes(), "cluster_bits is 22"),
@@ -166,6 +166,15 @@ fn qcow2_numbers_out_of_range() -> Result<()> {
         (56, &u32::MAX.to_be_bytes(), "refcount table has"),
         (96, &7_u32.to_be_bytes(), "refcount_order 7"),
         (100, &u32::MAX.to_be_bytes(), "header's length"),
+        (8, b"\0\0\x01\0\0\0\0\0\0\0\0\x05", "the backing file's name at byte 1099511627776 (5 bytes)"),
+        (32, &3_u32.to_be_bytes(), "encryption method 3"),
+        (48, &0x1234_u64.to_be_bytes(), "the refcount table at byte 4660 does not begin at a cluster"),
+        (48, &(u64::MAX << 16).to_be_bytes(), "outside the file"),
+        (56, &0_u32.to_be_bytes(), "refcount table has 0"),
+        (60, &u32::MAX.to_be_bytes(), "4294967295 internal snapshots"),
+        (60, b"\0\0\0\x01\0\0\0\0\0\0\x12\x34", "the snapshot table at byte 4660"),
+        (104, &[1], "compression type 1"),
+        (112, b"\x12\x34\x56\x78\xff\xff\xff\xff", "the header extension at byte 112"),
     ];
     for (at, bytes, why) in cases {
         images.make("create -q -f qcow2 a 1M")?.patch("a", at, bytes)?;
