@@ -15,6 +15,7 @@ use crate::{
     base::{Base, stored},
     begun::Begun,
     block_maps::MappedChain,
+    bundled::Bundling,
     plan::PlannedSteps,
     request::{Loaded, TemplateRequest},
     reuse::Reuse,
@@ -123,6 +124,8 @@ impl Kiln {
             return self.finish(&image, &loaded, None, tested, started, events).await;
         }
         self.check_name(&loaded.template.image.name, request.replace).await?;
+        // Before anything runs: a key may be no key.
+        let bundling = Bundling::of(loaded)?;
         let finished = self.run_steps(&begun, request, None, events).await;
         let finished = self.or_keep(finished, &begun, request, events)?;
         let mut mappings = self.snapshots(&finished, loaded, events).await?;
@@ -131,7 +134,7 @@ impl Kiln {
         }
         let ran = Some((finished.ran, finished.cached));
         let new = self.record(base, finished, mappings, loaded, planned);
-        let (image, tested) = self.register_tested(new, loaded, request, events).await?;
+        let (image, tested) = self.register_tested(new, bundling, loaded, request, events).await?;
         self.finish(&image, loaded, ran, tested, started, events).await
     }
 

@@ -10,6 +10,7 @@
 use crate::{
     Error, Events, Kiln, Phase, base::stored, bundle_of, bundle_place, snapshots::progress, watched,
 };
+use kiln_bundle::Place;
 use kiln_catalog::{CopyImage, Image, Tag};
 use kiln_store::{CopySnapshot, Location, S3Settings};
 use kiln_types::{ImageId, ImageName, RootDeviceType, SnapshotId};
@@ -86,7 +87,8 @@ impl Kiln {
         made: &mut Vec<SnapshotId>,
         events: &Events,
     ) -> Result<Image, Error> {
-        for id in crate::kiln::snapshots_of(&copy.image) {
+        let root = copy.image.kiln.bundled_from;
+        for id in crate::kiln::snapshots_of(&copy.image).into_iter().chain(root) {
             if copy.snapshots.contains_key(&id) {
                 continue;
             }
@@ -121,17 +123,27 @@ impl Kiln {
         Ok(snapshot.snapshot_id)
     }
 
-    /// Brings the bundle that an image is made from into this region, and says where its manifest lies then.
-    async fn copy_bundle(&self, image: &Image, s3: &S3Settings, events: &Events) -> Result<String, Error> {
-        let phase = events.begin(Phase::Copy { region: self.region.name().to_string() });
-        let (from, name) = bundle_of(image, s3)?;
+    /// Returns where the bundle of an image lies in this region, and the location of its manifest as EC2 writes it.
+    pub(crate) fn bundle_folder(
+        &self,
+        image: ImageId,
+        manifest: &str,
+        s3: &S3Settings,
+    ) -> Result<(Place, String), Error> {
         let region = match &self.location {
             Location::Folder(path) => std::path::absolute(path)?.display().to_string(),
             other => other.to_string(),
         };
-        let folder = format!("{region}/bundles/{}", image.image_id);
-        let to = bundle_place(&folder, s3)?;
-        let location = format!("{}/{name}", folder.strip_prefix("s3://").unwrap_or(&folder));
+        let folder = format!("{region}/bundles/{image}");
+        let location = format!("{}/{manifest}", folder.strip_prefix("s3://").unwrap_or(&folder));
+        Ok((bundle_place(&folder, s3)?, location))
+    }
+
+    /// Brings the bundle that an image is made from into this region, and says where its manifest lies then.
+    async fn copy_bundle(&self, image: &Image, s3: &S3Settings, events: &Events) -> Result<String, Error> {
+        let phase = events.begin(Phase::Copy { region: self.region.name().to_string() });
+        let (from, name) = bundle_of(image, s3)?;
+        let (to, location) = self.bundle_folder(image.image_id, &name, s3)?;
         let copied = watched(events, move |watch| Ok(kiln_bundle::copy(&from, &to, &name, watch)?)).await?;
         let parts = copied.manifest.parts.len();
         phase.done(format!("{parts} parts, {} of them there already", copied.kept));

@@ -114,11 +114,11 @@ impl Kiln {
 
 /// Finds the snapshot behind an image's root device.
 pub(crate) fn root_of(image: &Image) -> Option<SnapshotId> {
-    let root =
-        image.block_device_mappings.iter().find(|mapping| mapping.device_name == image.root_device_name)?;
-    match &root.device {
-        kiln_catalog::BlockDevice::Ebs(ebs) => ebs.snapshot_id,
-        _ => None,
+    let mut mappings = image.block_device_mappings.iter();
+    let root = mappings.find(|mapping| mapping.device_name == image.root_device_name);
+    match root.map(|root| &root.device) {
+        Some(kiln_catalog::BlockDevice::Ebs(ebs)) => ebs.snapshot_id,
+        _ => image.kiln.bundled_from,
     }
 }
 

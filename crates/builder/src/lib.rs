@@ -14,6 +14,7 @@ mod base;
 mod begun;
 mod block_maps;
 mod build;
+mod bundled;
 mod bundles;
 mod cache;
 mod cache_mounts;

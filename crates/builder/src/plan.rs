@@ -10,6 +10,7 @@
 
 use crate::{
     Error,
+    checksum::file_sha256,
     inputs::{self, Inputs, LastBuild, LastStep},
     key::{KeyMaker, Seal},
 };
@@ -187,6 +188,12 @@ fn image_key(last: Digest, template: &Template) -> Result<Digest, Error> {
     maker.part("tags", &canonical(&image.tags)?);
     maker.part("root device", image.root_device_name.as_str().as_bytes());
     maker.part("sysprep", &canonical(&template.sysprep)?);
+    if let Some(bundle) = &template.bundle {
+        maker.part("bundle", &canonical(bundle)?);
+        for certificate in [&bundle.cert, &bundle.ec2cert] {
+            maker.part("certificate", file_sha256(&certificate.path)?.as_bytes());
+        }
+    }
     maker.part("firmware", &canonical(&(template.machine.firmware, template.machine.tpm))?);
     Ok(maker.finish())
 }

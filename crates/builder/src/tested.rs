@@ -9,6 +9,7 @@
 use crate::{
     Error, Events, Kiln, Loaded, Phase,
     build::BuildRequest,
+    bundled::Bundling,
     test_results::{Tested, has_passed, tests_key},
 };
 use kiln_catalog::{Image, ImageEdit, ImageQuery, ImageState, NewImage, Owner, StateReason};
@@ -20,19 +21,23 @@ impl Kiln {
     pub(crate) async fn register_tested(
         &self,
         new: NewImage,
+        bundling: Option<Bundling>,
         loaded: &Loaded,
         request: &BuildRequest,
         events: &Events,
     ) -> Result<(Image, Option<Tested>), Error> {
-        let Some(tests) = tests_key(&loaded.template)? else {
+        let tests = tests_key(&loaded.template)?;
+        if tests.is_none() && bundling.is_none() {
             return Ok((self.register(new, request.replace, events).await?, None));
-        };
+        }
         let phase = events.begin(Phase::Register);
-        let pending = self.catalog.register_pending(new).await?;
-        phase.done(format!("{} pending, until its tests have passed", pending.image_id));
+        let pending = match &bundling {
+            Some(bundling) => self.register_pending_bundled(new, bundling).await?,
+            None => self.catalog.register_pending(new).await?,
+        };
+        phase.done(format!("{} pending, until it is whole", pending.image_id));
         let id = pending.image_id;
-        let result = self.run_tests(&pending, loaded, request, events).await;
-        let tested = match result.and_then(Tested::passed) {
+        let tested = match self.test_and_bundle(&pending, bundling, loaded, request, events).await {
             Ok(tested) => tested,
             Err(error) => {
                 let code = match &error {
@@ -44,9 +49,28 @@ impl Kiln {
             }
         };
         let phase = events.begin(Phase::Register);
-        let image = self.catalog.complete(id, Some(tests), request.replace).await?;
+        let image = self.catalog.complete(id, tests, request.replace).await?;
         phase.done(format!("{} {}", image.image_id, image.name));
-        Ok((image, Some(tested)))
+        Ok((image, tested))
+    }
+
+    /// Runs the tests of a pending image, where it has some, and then makes its bundle, where it is to have one.
+    async fn test_and_bundle(
+        &self,
+        pending: &Image,
+        bundling: Option<Bundling>,
+        loaded: &Loaded,
+        request: &BuildRequest,
+        events: &Events,
+    ) -> Result<Option<Tested>, Error> {
+        let tested = match tests_key(&loaded.template)? {
+            Some(_) => Some(self.run_tests(pending, loaded, request, events).await?.passed()?),
+            None => None,
+        };
+        if let Some(bundling) = bundling {
+            self.make_bundle(pending, bundling, events).await?;
+        }
+        Ok(tested)
     }
 
     /// Fails the images whose builds died while their tests ran; the caller holds the lock of what they are made of.

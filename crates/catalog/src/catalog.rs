@@ -69,7 +69,8 @@ impl Catalog {
         bundle: NewBundle,
         replace: bool,
     ) -> Result<Image, Error> {
-        let image = resolve_bundle(&self.region, ImageId::random(), new, bundle).await?;
+        let image =
+            resolve_bundle(&self.region, ImageId::random(), new, bundle, ImageState::Available).await?;
         self.add(image, replace).await
     }
 

@@ -75,6 +75,7 @@ impl CopyImage {
                 ebs.snapshot_id = Some(new.ok_or(Error::SnapshotNotFound { id: old })?);
             }
         }
+        let bundled_from = image.kiln.bundled_from.and_then(|old| snapshots.get(&old).copied());
         let mut lineage = image.kiln.lineage;
         lineage.push(image.image_id);
         Ok(Image {
@@ -95,7 +96,7 @@ impl CopyImage {
             source_instance_id: None,
             deregistration_protection: DeregistrationProtection::default(),
             tags,
-            kiln: ImageKiln { lineage, protected_until: None, recycle_bin: None, ..image.kiln },
+            kiln: ImageKiln { lineage, bundled_from, protected_until: None, recycle_bin: None, ..image.kiln },
             ..image
         })
     }

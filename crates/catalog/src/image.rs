@@ -3,7 +3,7 @@
 use crate::{BlockDeviceMapping, LaunchPermission, Tag};
 use kiln_types::{
     AccountId, Architecture, DeviceName, Digest, ImageId, ImageName, InstanceId, RegionName, RootDeviceType,
-    Timestamp,
+    SnapshotId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -240,6 +240,9 @@ pub struct ImageKiln {
     /// The cache keys of the base and each step, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Digest>,
+    /// The snapshot of the disk that the image's bundle was made of, in the same region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundled_from: Option<SnapshotId>,
     /// The UEFI variables that the image's machine ended with: zstd, then base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uefi_data: Option<String>,

@@ -4,7 +4,7 @@ use crate::{
     BlockDevice, BlockDeviceMapping, Catalog, Error, Image, ImageState, NewBlockDevice, NewImage, NewMapping,
     resolve::{devices, resolve},
 };
-use kiln_types::{ImageId, InstanceId};
+use kiln_types::{ImageId, InstanceId, RootDeviceType};
 
 impl Catalog {
     /// Registers an image that was made of an instance.
@@ -40,6 +40,10 @@ impl Catalog {
     ) -> Result<Vec<BlockDeviceMapping>, Error> {
         let mut asked: Vec<NewMapping> =
             image.block_device_mappings.iter().cloned().map(NewMapping::from).collect();
+        // The disk that its bundle was made of stands for it.
+        if let Some(snapshot) = image.kiln.bundled_from {
+            asked.push(NewMapping::from_snapshot(image.root_device_name.clone(), snapshot));
+        }
         let from_image = asked.len();
         for change in changes {
             let mut image_devices = asked.iter_mut().take(from_image);
@@ -51,6 +55,9 @@ impl Catalog {
         asked.retain(|mapping| !matches!(mapping.device, NewBlockDevice::NoDevice));
         let devices = devices(&self.region, asked).await?;
         let is_root = |mapping: &&BlockDeviceMapping| mapping.device_name == image.root_device_name;
+        if image.root_device_type == RootDeviceType::InstanceStore {
+            return Ok(devices);
+        }
         match devices.iter().find(is_root).map(|mapping| &mapping.device) {
             Some(BlockDevice::Ebs(ebs)) if ebs.snapshot_id.is_some() => Ok(devices),
             _ => Err(Error::NoRootSnapshot),

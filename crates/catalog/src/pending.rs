@@ -1,6 +1,10 @@
 //! Images whose tests run: they are there under their ids, and have no name until they are available.
 
-use crate::{Catalog, Error, Image, ImageState, NewImage, StateReason, name::Names, resolve::resolve};
+use crate::{
+    Catalog, Error, Image, ImageState, NewBundle, NewImage, StateReason,
+    name::Names,
+    resolve::{resolve, resolve_bundle},
+};
 use kiln_store::Put;
 use kiln_types::{Digest, ImageId};
 
@@ -10,8 +14,26 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::register`].
     pub async fn register_pending(&self, new: NewImage) -> Result<Image, Error> {
-        let id = ImageId::random();
-        let image = resolve(&self.region, id, new, ImageState::Pending).await?;
+        let image = resolve(&self.region, ImageId::random(), new, ImageState::Pending).await?;
+        self.put_pending(image).await
+    }
+
+    /// Leaves a record in state `pending` of an image whose root will be made from a bundle.
+    ///
+    /// # Errors
+    /// As [`Catalog::register_bundle`].
+    pub async fn register_pending_bundle(
+        &self,
+        id: ImageId,
+        new: NewImage,
+        bundle: NewBundle,
+    ) -> Result<Image, Error> {
+        let image = resolve_bundle(&self.region, id, new, bundle, ImageState::Pending).await?;
+        self.put_pending(image).await
+    }
+
+    async fn put_pending(&self, image: Image) -> Result<Image, Error> {
+        let id = image.image_id;
         match self.records.put_first(&image).await? {
             Put::Done => Ok(image),
             Put::Taken => Err(Error::RegistrationEnded { id }),

@@ -74,8 +74,9 @@ pub(crate) async fn resolve_bundle(
     id: ImageId,
     new: NewImage,
     bundle: NewBundle,
+    state: ImageState,
 ) -> Result<Image, Error> {
-    let image = record(region, id, new, ImageState::Available).await?;
+    let image = record(region, id, new, state).await?;
     if root(&image).is_some() {
         return Err(Error::RootIsBundled { device: image.root_device_name });
     }

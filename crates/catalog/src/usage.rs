@@ -15,6 +15,9 @@ impl Catalog {
             if image.state == ImageState::Deregistered {
                 continue;
             }
+            if let Some(snapshot) = image.kiln.bundled_from {
+                used.entry(snapshot).or_default().push(image.image_id);
+            }
             for mapping in image.block_device_mappings {
                 if let BlockDevice::Ebs(ebs) = mapping.device
                     && let Some(snapshot) = ebs.snapshot_id

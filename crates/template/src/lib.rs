@@ -29,10 +29,11 @@ mod variables;
 pub use inputs::{Inputs, VarFile};
 pub use load::load;
 pub use model::{
-    Accelerator, After, AnsibleStep, Bootstrap, BreakpointStep, Check, Checksum, Combination, Communicator,
-    Compat, Compression, Content, DiskFormat, DiskSource, DownloadStep, EndsWith, Export, ExportFormat,
-    ExtraDisk, FileCheck, FileStep, Firmware, HostPath, Image, ImageSource, InlineLine, Install, Iso,
-    Lifecycle, Location, Machine, Network, Owner, Provisioner, RebootStep, ShellCode, ShellStep, Source, Ssh,
-    SshSetup, Step, StepCache, Subformat, Sysprep, SysprepItem, Template, Test, Text, Variable, Variant,
+    Accelerator, After, AnsibleStep, Bootstrap, BreakpointStep, Bundle, Check, Checksum, Combination,
+    Communicator, Compat, Compression, Content, DiskFormat, DiskSource, DownloadStep, EndsWith, Export,
+    ExportFormat, ExtraDisk, FileCheck, FileStep, Firmware, HostPath, Image, ImageSource, InlineLine,
+    Install, Iso, Lifecycle, Location, Machine, Network, Owner, Provisioner, RebootStep, RootDeviceType,
+    ShellCode, ShellStep, Source, Ssh, SshSetup, Step, StepCache, Subformat, Sysprep, SysprepItem, Template,
+    Test, Text, Variable, Variant,
 };
 pub use report::Report;

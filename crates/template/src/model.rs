@@ -1,5 +1,6 @@
 //! What a template means: every value typed, every default filled in, every `${…}` replaced.
 
+mod bundle;
 mod cache;
 mod combination;
 mod communicator;
@@ -14,6 +15,7 @@ mod sysprep;
 mod test;
 mod text;
 
+pub use bundle::{Bundle, RootDeviceType};
 pub use cache::StepCache;
 pub use combination::Combination;
 pub use communicator::{Communicator, Ssh, SshSetup};
@@ -58,6 +60,8 @@ pub struct Template {
     pub image: Image,
     /// What must be true of it before it is available, in order.
     pub tests: Vec<Test>,
+    /// The bundle that the root of the image is made from, where it is not a volume.
+    pub bundle: Option<Bundle>,
     /// The files to make from the finished image.
     pub exports: Vec<Export>,
 }

@@ -1,5 +1,6 @@
 //! The tables of a template, one a file: what was written to what is meant.
 
+mod bundle;
 mod cache_mount;
 mod communicator;
 mod condition;

@@ -77,8 +77,11 @@ pub enum InstanceError {
         said: String,
     },
     /// The image's root is made from a bundle.
-    #[error("the root of the image is a bundle, and instances are made from snapshots")]
-    BundledRoot,
+    #[error("the root of {image} is a bundle of which this region has no disk")]
+    BundledRoot {
+        /// The image.
+        image: kiln_types::ImageId,
+    },
     /// The region of the instance is another.
     #[error("the instance '{id}' is of the region {region}")]
     OtherRegion {
@@ -111,7 +114,10 @@ impl InstanceError {
             Self::IncorrectState { id, .. } | Self::Busy { id } => Some(format!("kiln instance show {id}")),
             Self::Silent { id, .. } => Some(format!("kiln instance console {id}")),
             Self::NotStarted { log, .. } => Some(format!("less {}", log.display())),
-            Self::BundledRoot => Some("kiln bundle extract …, kiln image import …".to_owned()),
+            Self::BundledRoot { .. } => Some(
+                "kiln bundle extract MANIFEST --key KEY -o FILE; kiln image import FILE --name NAME"
+                    .to_owned(),
+            ),
             Self::OtherRegion { region, .. } => Some(format!("--region {region}")),
             Self::NotBootable { .. } | Self::Disobeyed { .. } => None,
         }

@@ -47,8 +47,9 @@ impl Kiln {
         events: &Events,
     ) -> Result<Described, Error> {
         let image = self.catalog.launchable(&request.image).await?;
-        if image.root_device_type == RootDeviceType::InstanceStore {
-            return Err(InstanceError::BundledRoot.into());
+        let bundled = image.root_device_type == RootDeviceType::InstanceStore;
+        if bundled && image.kiln.bundled_from.is_none() {
+            return Err(InstanceError::BundledRoot { image: image.image_id }.into());
         }
         let devices = self.catalog.launch_devices(&image, request.devices.clone()).await?;
         let volumes = self.volumes_of(&devices, &image.root_device_name).await?;

@@ -1,6 +1,7 @@
 //! Builds in real machines, from a base that is made in seconds, judged by tools that are not ours.
 
 mod build;
+mod bundles;
 mod cache_mounts;
 mod death;
 mod diff;

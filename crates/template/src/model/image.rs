@@ -1,7 +1,7 @@
 //! `[image]` and `[[export]]`: what a build leaves behind.
 
 use crate::{
-    model::{HostPath, Lifecycle},
+    model::{HostPath, Lifecycle, RootDeviceType},
     names::words,
 };
 use kiln_types::{ByteSize, DeviceName, ImageName};
@@ -19,6 +19,8 @@ pub struct Image {
     pub tags: BTreeMap<String, String>,
     /// The root's name in the block device mapping.
     pub root_device_name: DeviceName,
+    /// What the root is made from.
+    pub root_device_type: RootDeviceType,
     /// What becomes of the images as they age.
     #[serde(skip)]
     pub lifecycle: Option<Lifecycle>,

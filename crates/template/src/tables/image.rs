@@ -3,7 +3,7 @@
 use crate::{
     context::Context,
     locals::IMAGE_NAME,
-    model::{Image, Text},
+    model::{Image, RootDeviceType, Text},
     reader::{Field, Table, quoted},
     report::{Checked, Diagnostic, Place, TEMPLATE},
     scope::Value,
@@ -38,8 +38,14 @@ pub(crate) fn name<'c>(
 pub(crate) fn read(context: &Context<'_>, table: Checked<Option<Table<'_>>>) -> Checked<Image> {
     let Some(mut table) = table? else {
         let (name, tags) = (settled_name(context)?, BTreeMap::new());
-        let root_device_name = DeviceName::root();
-        return Ok(Image { name, description: None, tags, root_device_name, lifecycle: None });
+        return Ok(Image {
+            name,
+            description: None,
+            tags,
+            root_device_name: DeviceName::root(),
+            root_device_type: RootDeviceType::Ebs,
+            lifecycle: None,
+        });
     };
     let name = match table.get("name") {
         Some(field) => settled(context).and_then(|_| field.parse()),
@@ -48,6 +54,7 @@ pub(crate) fn read(context: &Context<'_>, table: Checked<Option<Table<'_>>>) -> 
     let description = table.optional("description", Field::string);
     let tags = table.or("tags", BTreeMap::new(), tags);
     let root_device_name = table.or("root_device_name", DeviceName::root(), Field::parse);
+    let root_device_type = table.or("root_device_type", RootDeviceType::Ebs, Field::word);
     let lifecycle = table.optional("lifecycle", lifecycle::read);
     table.finish()?;
     Ok(Image {
@@ -55,6 +62,7 @@ pub(crate) fn read(context: &Context<'_>, table: Checked<Option<Table<'_>>>) -> 
         description: description?,
         tags: tags?,
         root_device_name: root_device_name?,
+        root_device_type: root_device_type?,
         lifecycle: lifecycle?,
     })
 }

@@ -8,7 +8,8 @@ use crate::{
     reader::{Field, Table, quoted},
     report::Checked,
     tables::{
-        cache_mount, communicator, condition::Run, export, image, machine, provisioner, source, sysprep, test,
+        bundle, cache_mount, communicator, condition::Run, export, image, machine, provisioner, source,
+        sysprep, test,
     },
     variables,
 };
@@ -48,6 +49,8 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
     let sysprep = table.or("sysprep", Sysprep::default(), sysprep::read);
     let cache_mounts = table.or("cache_mount", Vec::new(), |field| cache_mount::read(field, &communicator));
     let tests = table.or("test", Vec::new(), |field| test::read(field, &run));
+    let root = image.as_ref().map(|image| image.root_device_type).map_err(|reported| *reported);
+    let bundle = bundle::read(&mut table, root);
     let exports = table.or("export", Vec::new(), export::read);
     table.finish()?;
     locals?;
@@ -64,6 +67,7 @@ pub(crate) fn read<'c>(context: &'c Context<'c>, root: &'c DeTable<'c>) -> Check
         sysprep: sysprep?,
         image: image?,
         tests: tests?,
+        bundle: bundle?,
         exports: exports?,
     })
 }
