@@ -31,7 +31,7 @@ fn an_image_is_made_from_a_bundle() -> Result<()> {
     let out = format!("{folder}/extracted.raw");
     let extract = kiln.run(&["bundle", "extract", manifest, "--key", &key, "--cert", &cert, "-o", &out])?;
     assert_eq!(extract.code, Some(0), "{extract:?}");
-    tool("cmp", &[&out, &format!("{folder}/disk.raw")])?;
+    tool("qemu-img", &["compare", "-f", "raw", "-F", "raw", &out, &format!("{folder}/disk.raw")])?;
 
     let again = kiln.json(&["build", folder, "--json"])?["Builds"][0].clone();
     assert_eq!((&again["Unchanged"], &again["ImageId"]), (&true.into(), &built["ImageId"]));
