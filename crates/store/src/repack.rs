@@ -18,7 +18,7 @@ use crate::{
 use kiln_types::Digest;
 use object_store::ObjectMeta;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::SystemTime,
 };
 
@@ -73,13 +73,9 @@ impl Region {
             progress(Progress { done, total, stored_bytes: packs.stored_bytes() });
         }
         let (frames, _) = packs.finish().await?;
-        let new = |frame: &FrameRef| {
-            moved
-                .iter()
-                .any(|pack| pack.id == frame.pack)
-                .then(|| frames.get(&frame.digest).copied())
-                .flatten()
-        };
+        let from: HashSet<PackId> = moved.iter().map(|pack| pack.id).collect();
+        let new =
+            |frame: &FrameRef| frames.get(&frame.digest).copied().filter(|_| from.contains(&frame.pack));
         for record in records {
             self.renew_map(&record, new, &frames).await?;
         }
