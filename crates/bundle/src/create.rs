@@ -122,7 +122,14 @@ pub fn create(
             iv: wrap(iv)?,
             parts: sealed.parts.clone(),
         };
-        place.put(&name, manifest.write(&settings.key)?.as_bytes())?;
+        let text = manifest.write(&settings.key)?;
+        if u64::try_from(text.len()).is_ok_and(|length| length > MAX_MANIFEST) {
+            let parts = manifest.parts.len();
+            return Err(Error::Invalid(format!(
+                "{parts} parts are too many for a manifest: give a larger part size"
+            )));
+        }
+        place.put(&name, text.as_bytes())?;
         Ok::<_, Error>(manifest)
     })();
     if written.is_err() {

@@ -38,6 +38,10 @@ pub fn extract(
     output: &Path,
     watch: &Watch,
 ) -> Result<Extracted, Error> {
+    // Renaming over it would take a device's place.
+    if fs_err::symlink_metadata(output).is_ok_and(|found| !found.is_file()) {
+        return Err(Error::Invalid(format!("`{}` is there and is not a file", output.display())));
+    }
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let permissions = std::fs::Permissions::from_mode(0o666);
     let staged =

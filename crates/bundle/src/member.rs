@@ -16,6 +16,8 @@ use std::{
 
 /// Names and PAX headers are passed over up to this size.
 const MAX_EXTENSION: u64 = 1 << 20;
+/// Stretches of a sparse member: each is held in memory, and compressed a map of any length is small.
+const MAX_STRETCHES: usize = 2 << 20;
 /// Zeros behind the end of the archive: tar's largest blocks are smaller.
 const MAX_TAIL: u64 = 16 << 20;
 const RECORD_LEN: usize = 512;
@@ -29,6 +31,7 @@ pub(crate) type Put<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), Error>;
 pub(crate) struct Archive<R> {
     input: R,
     sha1: Sha1,
+    most_stretches: usize,
 }
 
 struct Member {
@@ -37,7 +40,7 @@ struct Member {
 
 impl<R: BufRead> Archive<R> {
     pub(crate) fn new(input: R) -> Self {
-        Self { input, sha1: Sha1::new() }
+        Self { input, sha1: Sha1::new(), most_stretches: MAX_STRETCHES }
     }
 
     /// Hands the disk of `size` bytes to `put`, zeros left out, and returns the archive's SHA-1.
@@ -98,6 +101,7 @@ impl<R: BufRead> Archive<R> {
     fn stretches(&mut self, head: &[u8], size: u64) -> Result<Vec<Range<u64>>, Error> {
         let mut stretches = Vec::new();
         let mut end = 0;
+        let most = self.most_stretches;
         let mut add = |entries: &[u8]| {
             for entry in entries.chunks_exact(24).filter(|entry| entry[0] != 0) {
                 let (start, length) = (number(&entry[..12])?, number(&entry[12..])?);
@@ -105,6 +109,9 @@ impl<R: BufRead> Archive<R> {
                 end = stop.ok_or_else(|| bad("its stretches overlap or leave the disk"))?;
                 if length > 0 {
                     stretches.push(start..end);
+                }
+                if stretches.len() > most {
+                    return Err(bad(format!("has more than {most} stretches")));
                 }
                 // Only the last one may end inside a record; readers differ in what they do with others.
             }
@@ -230,4 +237,35 @@ fn pax_size(header: &[u8]) -> Result<Option<u64>, Error> {
 
 fn bad(reason: impl Into<String>) -> Error {
     Error::damaged("the archive", reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A map of as many bytes each in its own stretch: compressed it is next to nothing.
+    #[test]
+    fn a_map_has_an_end() {
+        let size = 1_u64 << 40;
+        let octal = |number: u64| format!("{number:011o}\0").into_bytes();
+        let mut head = [0; RECORD_LEN];
+        head[124..136].copy_from_slice(&octal(0));
+        head[156] = b'S';
+        head[482] = 1;
+        head[483] = 0x80;
+        head[487..495].copy_from_slice(&size.to_be_bytes());
+        let sum: u64 = head.iter().map(|byte| u64::from(*byte)).sum::<u64>() + 8 * u64::from(b' ');
+        head[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        let mut archive = head.to_vec();
+        for start in 0..=1000 {
+            archive.extend([octal(2 * start), octal(1)].concat());
+            if start % 21 == 20 {
+                archive.extend([1, 0, 0, 0, 0, 0, 0, 0]);
+            }
+        }
+        archive.resize(archive.len().next_multiple_of(RECORD_LEN), 0);
+        let reader = Archive { most_stretches: 1000, ..Archive::new(&archive[..]) };
+        let read = reader.read(size, &mut |_, _| Ok(()), &Watch::default());
+        assert_eq!(read.unwrap_err().to_string(), "the archive: has more than 1000 stretches");
+    }
 }

@@ -3,8 +3,10 @@
 //! Bundles are made and read by threads that may wait; object storage is asked on a runtime that runs elsewhere.
 
 use crate::{Error, hex};
+use fs_err::os::unix::fs::OpenOptionsExt;
 use md5::{Digest, Md5};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as ObjectPath};
+use rustix::fs::OFlags;
 use std::{
     fmt,
     io::{ErrorKind, Read, Write},
@@ -128,21 +130,29 @@ fn too_large(name: &str, most: u64) -> Error {
     Error::damaged(name, format!("is larger than {} MiB", most >> 20))
 }
 
+/// Reads a file that may be anybody's: no link is followed, no pipe waited for, and what is looked at is what is read.
 fn get(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Error> {
     let name = path.display().to_string();
-    let metadata = match fs_err::symlink_metadata(path) {
-        Ok(metadata) => metadata,
+    let not_a_file = || Error::damaged(name.clone(), "is not a file");
+    match fs_err::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => return Err(not_a_file()),
+        Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
-    };
+    }
+    // Another may stand there by now.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut options = fs_err::OpenOptions::new();
+    let file = options.read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(Error::damaged(name, "is not a file"));
+        return Err(not_a_file());
     }
     if metadata.len() > most {
         return Err(too_large(&name, most));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    fs_err::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    file.take(most).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
 }
 

@@ -31,11 +31,12 @@ pub struct Copied {
 /// Brings a bundle from one place to another.
 ///
 /// # Errors
-/// When a part is missing or is not what the manifest says, another bundle of that name is there, or a file cannot be read
-/// or written.
+/// When a part is missing or is not what the manifest says, its name is none of a part, another bundle of that name is there,
+/// or a file cannot be read or written.
 pub fn copy(from: &Place, to: &Place, name: &str, watch: &Watch) -> Result<Copied, Error> {
     let text = manifest_text(from, name)?;
     let manifest = SignedManifest::parse(&text)?.manifest;
+    check_part_names(&manifest)?;
     if to.get(name, MAX_MANIFEST)?.is_some_and(|there| there != text.as_bytes()) {
         return Err(Error::Exists(to.shown(name)));
     }
@@ -68,14 +69,27 @@ pub fn copy(from: &Place, to: &Place, name: &str, watch: &Watch) -> Result<Copie
 /// Removes a bundle: its parts, then its manifest, so that what was cut off can be taken up again.
 ///
 /// # Errors
-/// When there is no such manifest, or a file cannot be removed.
+/// When there is no such manifest, it names what is no part of it, or a file cannot be removed.
 pub fn remove(place: &Place, name: &str) -> Result<Manifest, Error> {
     let manifest = SignedManifest::parse(&manifest_text(place, name)?)?.manifest;
+    check_part_names(&manifest)?;
     for part in &manifest.parts {
         place.remove(&part.name)?;
     }
     place.remove(name)?;
     Ok(manifest)
+}
+
+/// Parts are called as every bundler calls them, or else a manifest could have any file beside it replaced or removed.
+fn check_part_names(manifest: &Manifest) -> Result<(), Error> {
+    let is_part = |name: &str| {
+        let number = name.strip_prefix(&manifest.name).and_then(|rest| rest.strip_prefix(".part."));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    match manifest.parts.iter().position(|part| !is_part(&part.name)) {
+        None => Ok(()),
+        Some(index) => Err(Error::Manifest(format!("part {index} is not called `{}.part.N`", manifest.name))),
+    }
 }
 
 pub(crate) fn manifest_text(place: &Place, name: &str) -> Result<String, Error> {

@@ -2,7 +2,7 @@
 
 use super::{
     ImageType, MachineConfiguration, Manifest, Mapping, Part, Sealed, SignedManifest, VERSION,
-    xml::{Node, parse},
+    xml::{Node, bad, parse},
 };
 use crate::{Error, Place, hex, keys::Certificate, transfer::manifest_text};
 
@@ -32,7 +32,7 @@ impl SignedManifest {
             return Err(bad(format!("version {version} is not {VERSION}")));
         }
         let signature = root.text_if("signature")?.and_then(|text| hex::decode(&text));
-        Ok(Self { manifest: manifest(&root)?, signed: signed(text)?, signature })
+        Ok(Self { manifest: manifest(&root)?, signed: signed(text, &root)?, signature })
     }
 
     /// Checks that the certificate's key signed the manifest.
@@ -46,19 +46,20 @@ impl SignedManifest {
 }
 
 /// The bytes that are signed, as they stand in the text.
-fn signed(text: &str) -> Result<String, Error> {
-    let machine = stretch(text, "machine_configuration")?.unwrap_or_default();
-    let image = stretch(text, "image")?.ok_or_else(|| bad("`manifest` has no `image`"))?;
-    Ok(format!("{machine}{image}"))
+fn signed(text: &str, root: &Node) -> Result<String, Error> {
+    let machine = root.optional("machine_configuration")?.map(|node| literal(text, node)).transpose()?;
+    Ok(format!("{}{}", machine.unwrap_or_default(), literal(text, root.child("image")?)?))
 }
 
-fn stretch<'a>(text: &'a str, name: &str) -> Result<Option<&'a str>, Error> {
-    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-    if text.matches(&open).count() > 1 || text.matches(&close).count() > 1 {
-        return Err(bad(format!("`{name}` stands twice")));
-    }
-    let (Some(start), Some(end)) = (text.find(&open), text.find(&close)) else { return Ok(None) };
-    Ok(text.get(start..end + close.len()))
+/// Returns an element as it stands in the text. Others find it by these very tags, and must find the same.
+fn literal<'a>(text: &'a str, node: &Node) -> Result<&'a str, Error> {
+    let (open, close) = (format!("<{}>", node.name), format!("</{}>", node.name));
+    let once = text.matches(&open).count() == 1 && text.matches(&close).count() == 1;
+    let found =
+        text.get(node.span.clone()).filter(|found| found.starts_with(&open) && found.ends_with(&close));
+    found
+        .filter(|_| once)
+        .ok_or_else(|| bad(format!("`{}` does not stand once between plain tags", node.name)))
 }
 
 fn manifest(root: &Node) -> Result<Manifest, Error> {
@@ -171,8 +172,4 @@ fn sealed(image: &Node, what: &str) -> Result<Sealed, Error> {
 fn number(what: &str, text: &str) -> Result<u64, Error> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits).ok_or_else(|| bad(format!("{what} is not a number")))
-}
-
-fn bad(reason: impl Into<String>) -> Error {
-    Error::Manifest(reason.into())
 }

@@ -1,7 +1,7 @@
 //! The little of XML that a manifest needs, as a tree.
 //!
-//! Comments, CDATA, processing instructions and document types are refused: no bundler writes them, and without them the
-//! text between two literal tags is the element, which is what a manifest's signature relies upon.
+//! Comments, CDATA, processing instructions and document types are refused: no bundler writes them. Every element knows where
+//! it stands in the text: what a signature covers is the element that is read, and not another that looks like it.
 
 use crate::Error;
 use quick_xml::{
@@ -9,6 +9,7 @@ use quick_xml::{
     escape::resolve_predefined_entity,
     events::{BytesStart, Event},
 };
+use std::ops::Range;
 
 /// Deeper than a manifest goes.
 const DEPTH: usize = 8;
@@ -20,6 +21,8 @@ pub(super) struct Node {
     pub(super) attributes: Vec<(String, String)>,
     pub(super) text: String,
     pub(super) children: Vec<Self>,
+    /// From its first tag to the end of its last.
+    pub(super) span: Range<usize>,
 }
 
 /// Reads a document.
@@ -27,14 +30,15 @@ pub(super) fn parse(text: &str) -> Result<Node, Error> {
     let mut reader = Reader::from_str(text);
     let mut open: Vec<Node> = vec![Node::default()];
     loop {
+        let from = position(&reader);
         let event = reader.read_event().map_err(|error| bad(error.to_string()))?;
         let depth = open.len();
         let top = open.last_mut().ok_or_else(|| bad("an element ends that did not begin"))?;
         match event {
             Event::Start(_) if depth > DEPTH => return Err(bad("elements lie too deep")),
-            Event::Start(start) => open.push(node(&start)?),
+            Event::Start(start) => open.push(Node { span: from..from, ..node(&start)? }),
             Event::Empty(start) => top.children.push(node(&start)?),
-            Event::End(_) => close(&mut open)?,
+            Event::End(_) => close(&mut open, position(&reader))?,
             Event::Text(text) => top.text.push_str(&text.decode().map_err(|error| bad(error.to_string()))?),
             Event::GeneralRef(name) => {
                 let character = name.resolve_char_ref().map_err(|error| bad(error.to_string()))?;
@@ -60,9 +64,14 @@ pub(super) fn parse(text: &str) -> Result<Node, Error> {
     }
 }
 
-fn close(open: &mut Vec<Node>) -> Result<(), Error> {
-    let done = open.pop().ok_or_else(|| bad("an element ends that did not begin"))?;
+fn position(reader: &Reader<&[u8]>) -> usize {
+    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
+}
+
+fn close(open: &mut Vec<Node>, end: usize) -> Result<(), Error> {
+    let mut done = open.pop().ok_or_else(|| bad("an element ends that did not begin"))?;
     let parent = open.last_mut().ok_or_else(|| bad("an element ends that did not begin"))?;
+    done.span.end = end;
     parent.children.push(done);
     Ok(())
 }
@@ -80,8 +89,10 @@ fn node(start: &BytesStart<'_>) -> Result<Node, Error> {
     Ok(node)
 }
 
-fn bad(reason: impl Into<String>) -> Error {
-    Error::Manifest(reason.into())
+/// Says what is wrong. A manifest is anybody's text: nothing in it may speak to the terminal.
+pub(super) fn bad(reason: impl Into<String>) -> Error {
+    let shown = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+    Error::Manifest(reason.into().chars().map(shown).collect())
 }
 
 impl Node {

@@ -2,7 +2,7 @@
 
 use crate::world::{World, same, sh};
 use anyhow::{Result, ensure};
-use kiln_bundle::{Extracted, Watch, extract};
+use kiln_bundle::{Extracted, Place, Watch, copy, extract, remove};
 
 /// Makes a bundle with tar, gzip and openssl from `archive`, a script that prints one; `edit` changes the manifest with sed.
 fn foreign(world: &World, size: u64, archive: &str, gzip: &str, edit: &str) -> Result<()> {
@@ -124,6 +124,65 @@ fn every_damage_is_found() -> Result<()> {
     let swap = format!("sed -i 's|x86_64|i386|' {m}");
     foreign(&world, 200_000, &format!("{TAR} --format=gnu disk"), "gzip", &swap)?;
     refused(&world, true, "signature")
+}
+
+/// What is signed stands in the manifest, and beside it something else that is read as XML: the signature is of neither.
+#[test]
+fn a_signature_is_of_what_is_read() -> Result<()> {
+    let world = World::new()?;
+    world.disk("disk", &[(0, 5000)], 5000)?;
+    let plain = "machine_configuration|image";
+    for (first, second) in [("<other>$s</other>", "$e"), ("", "$e"), ("$s", "$e")] {
+        let edit = format!(
+            r#"m=b/disk.manifest.xml s=$(cat signed)
+            e=$(sed -E 's#<(/?)({plain})>#<\1\2 >#g; s|x86_64|i386|' signed)
+            head=$(sed 's|<machine_configuration>.*||' $m) tail=$(sed 's|.*</image>||' $m | tail -n 1)
+            printf '%s' "$head{first}{second}$tail" > $m"#
+        );
+        foreign(&world, 5000, &format!("{TAR} --format=gnu disk"), "gzip", &edit)?;
+        let words = if first == "$s" { "twice" } else { "plain tags" };
+        refused(&world, true, words).map_err(|error| error.context(first))?;
+    }
+    Ok(())
+}
+
+/// A manifest says which files are brought and removed: only those that can be parts of its own.
+#[test]
+fn a_manifest_reaches_nothing_but_parts() -> Result<()> {
+    let world = World::new()?;
+    world.disk("disk", &[(0, 5000)], 5000)?;
+    let edit =
+        "cp b/disk.part.00 b/precious; sed -i 's|disk.part.00|precious|' b/disk.manifest.xml; mkdir -p to";
+    foreign(&world, 5000, &format!("{TAR} --format=gnu disk"), "gzip", edit)?;
+    let (name, to) = ("disk.manifest.xml", Place::folder(&world.file("to")));
+    fs_err::write(world.file("to/precious"), "mine")?;
+    let said =
+        copy(&world.bundles(), &to, name, &Watch::default()).map(drop).map_err(|error| error.to_string());
+    ensure!(said == Err("manifest: part 0 is not called `disk.part.N`".to_owned()), "{said:?}");
+    ensure!(fs_err::read(world.file("to/precious"))? == b"mine");
+    ensure!(remove(&world.bundles(), name).is_err() && world.file("b/precious").exists());
+    Ok(())
+}
+
+/// `-o /dev/null` of root must not put a file in the device's place.
+#[test]
+fn what_is_no_file_is_not_replaced() -> Result<()> {
+    let world = World::new()?;
+    world.disk("disk", &[(0, 5000)], 5000)?;
+    foreign(&world, 5000, &format!("{TAR} --format=gnu disk"), "gzip", "")?;
+    sh(world.path(), "mkfifo out")?;
+    let said = read(&world, false).map(drop).map_err(|error| error.to_string());
+    ensure!(said.as_ref().is_err_and(|said| said.contains("is not a file")), "{said:?}");
+    sh(world.path(), "test -p out").map(drop)
+}
+
+#[test]
+fn nothing_in_a_manifest_speaks_to_the_terminal() -> Result<()> {
+    let world = World::new()?;
+    world.disk("disk", &[(0, 5000)], 5000)?;
+    let edit = r"printf '<manifest><version>\033[2J</version></manifest>' > b/disk.manifest.xml";
+    foreign(&world, 5000, &format!("{TAR} --format=gnu disk"), "gzip", edit)?;
+    refused(&world, false, "manifest: version \u{fffd}[2J")
 }
 
 #[test]
