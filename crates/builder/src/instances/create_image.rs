@@ -149,7 +149,7 @@ impl Kiln {
             Some(id) => self.region.snapshot(id).await.ok().map(|found| found.snapshot_id),
             None => None,
         };
-        let whole = volume.snapshot_id.is_some() && parent.is_none();
+        let whole = parent.is_none();
         let new = NewSnapshot {
             source: if whole { Box::new(Over::nothing(chain)) } else { chain },
             parent,

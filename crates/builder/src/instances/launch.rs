@@ -1,7 +1,7 @@
 //! An instance is made, started, stopped and terminated.
 
 use super::{
-    Described, Instance, InstanceError, InstanceFiles, Keeper, Port, SSH, StateName,
+    Described, Instance, InstanceError, InstanceFiles, Keeper, Port, SSH, StateName, Volume,
     control::{Order, give},
     describe::Status,
 };
@@ -12,7 +12,9 @@ use crate::{
 };
 use kiln_catalog::{Image, ImageEdit, NewMapping, Tag};
 use kiln_machine::{communicator::ssh::KeyPair, seed::InstanceSeed};
+use kiln_store::S3Settings;
 use kiln_types::{ByteSize, InstanceId, RootDeviceType, Timestamp};
+use std::path::PathBuf;
 
 /// What is to be launched.
 #[derive(Debug, Clone)]
@@ -33,6 +35,10 @@ pub struct LaunchRequest {
     pub ports: Vec<Port>,
     /// Whether it is terminated when its guest turns itself off.
     pub terminates_when_off: bool,
+    /// The private key that opens the bundle of the image's root; without it, the region's own disk stands for that.
+    pub bundle_key: Option<PathBuf>,
+    /// How bundles in S3 are reached.
+    pub s3: S3Settings,
 }
 
 impl Kiln {
@@ -47,12 +53,15 @@ impl Kiln {
         events: &Events,
     ) -> Result<Described, Error> {
         let image = self.catalog.launchable(&request.image).await?;
-        let bundled = image.root_device_type == RootDeviceType::InstanceStore;
-        if bundled && image.kiln.bundled_from.is_none() {
-            return Err(InstanceError::BundledRoot { image: image.image_id }.into());
+        let unbundled = self.unbundled(&image, &request, events).await?;
+        let mut devices = self.catalog.launch_devices(&image, request.devices.clone()).await?;
+        if unbundled.is_some() {
+            devices.retain(|mapping| mapping.device_name != image.root_device_name);
         }
-        let devices = self.catalog.launch_devices(&image, request.devices.clone()).await?;
-        let volumes = self.volumes_of(&devices, &image.root_device_name).await?;
+        let mut volumes = self.volumes_of(&devices, &image.root_device_name).await?;
+        if let Some(disk) = &unbundled {
+            volumes.insert(0, Volume::of_bundle(image.root_device_name.clone(), disk)?);
+        }
         let id = InstanceId::random();
         let name = request.name.clone().map(|value| Tag { key: "Name".to_owned(), value });
         let mut ports = request.ports.clone();
@@ -80,7 +89,7 @@ impl Kiln {
             state_reason: None,
         };
         let files = self.instance_files(id);
-        let made = self.make_and_start(&files, &instance, &image, &request, keeper, events).await;
+        let made = self.make_and_start(&files, &instance, &image, &request, unbundled, keeper, events).await;
         if let Err(error) = made {
             // What its keeper said goes with it: the error holds the end of it.
             if files.folder().exists() {
@@ -92,12 +101,32 @@ impl Kiln {
         self.described(id)?.ok_or_else(|| InstanceError::NotFound { text: id.to_string() }.into())
     }
 
+    /// Returns the disk of an image's bundle, where the image's root is made from one that is opened here.
+    async fn unbundled(
+        &self,
+        image: &Image,
+        request: &LaunchRequest,
+        events: &Events,
+    ) -> Result<Option<PathBuf>, Error> {
+        match (image.root_device_type, &request.bundle_key, image.kiln.bundled_from) {
+            (RootDeviceType::Ebs, ..) | (RootDeviceType::InstanceStore, None, Some(_)) => Ok(None),
+            (RootDeviceType::InstanceStore, Some(key), _) => {
+                self.bundle_disk(image, key, &request.s3, events).await.map(Some)
+            }
+            (RootDeviceType::InstanceStore, None, None) => {
+                Err(InstanceError::BundledRoot { image: image.image_id }.into())
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a launch has found out")]
     async fn make_and_start(
         &self,
         files: &InstanceFiles,
         instance: &Instance,
         image: &Image,
         request: &LaunchRequest,
+        root: Option<PathBuf>,
         keeper: &Keeper,
         events: &Events,
     ) -> Result<(), Error> {
@@ -106,7 +135,7 @@ impl Kiln {
         let phase = events.begin(Phase::Volumes);
         let machine = instance.machine();
         let qemu = kiln_machine::Qemu::find(&self.programs, machine.architecture)?;
-        self.make_volumes(files, instance, &qemu, events).await?;
+        self.make_volumes(files, instance, root.as_deref(), &qemu, events).await?;
         make_state(files, instance, image)?;
         make_seed(files, instance, request)?;
         Status::of(StateName::Pending).write(files)?;

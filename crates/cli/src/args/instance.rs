@@ -42,6 +42,9 @@ pub(crate) struct Launch {
     /// Show what the guest says until it ends; Ctrl-C leaves it running
     #[arg(long, conflicts_with = "json")]
     pub(crate) console: bool,
+    /// Make the root from the image's bundle, which this private key opens
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle_key: Option<PathBuf>,
     /// Terminate the instance when its guest turns itself off
     #[arg(long)]
     pub(crate) rm: bool,

@@ -5,7 +5,7 @@ mod ssh;
 
 use crate::{
     args::{Global, Instance as Args, InstanceCreateImage, InstanceOne, InstanceStop, Launch},
-    commands::{events, json, open, open_in, settings},
+    commands::{bundle::s3, events, json, open, open_in, settings},
     exit,
     failure::Failure,
     table::{details, table},
@@ -51,6 +51,8 @@ pub(crate) async fn launch(global: &Global, args: &Launch) -> Result<String, Fai
         user_data,
         ports: args.ports.clone(),
         terminates_when_off: args.rm,
+        bundle_key: args.bundle_key.clone(),
+        s3: s3(),
     };
     let described = kiln.launch(request, &keeper(global, &kiln)?, &events(global)).await?;
     let id = described.instance.instance_id;

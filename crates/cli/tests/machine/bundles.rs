@@ -36,6 +36,8 @@ fn an_image_is_made_from_a_bundle() -> Result<()> {
     let again = kiln.json(&["build", folder, "--json"])?["Builds"][0].clone();
     assert_eq!((&again["Unchanged"], &again["ImageId"]), (&true.into(), &built["ImageId"]));
     // Another certificate makes another bundle.
+    let old_key = format!("{folder}/old-key.pem");
+    fs_err::copy(&key, &old_key)?;
     fs_err::remove_dir_all(&keys)?;
     assert_eq!(kiln.run(&["bundle", "keygen", "-o", &keys])?.code, Some(0));
     let other = kiln.json(&["build", folder, "--json", "--replace"])?["Builds"][0].clone();
@@ -48,6 +50,18 @@ fn an_image_is_made_from_a_bundle() -> Result<()> {
     let terminated =
         kiln.run(&["instance", "terminate", instance["InstanceId"].as_str().context("an id")?])?;
     assert_eq!(terminated.code, Some(0), "{terminated:?}");
+
+    // A region that has no disk of it opens the bundle.
+    let foreign = ["image", "register", "--name", "foreign", "--image-location", manifest, "--json"];
+    let foreign = kiln.json(&foreign)?["Images"][0]["ImageId"].as_str().context("an id")?.to_owned();
+    let refused = kiln.run(&["launch", &foreign])?;
+    assert!(refused.stderr.contains("hint: --bundle-key FILE"), "{}", refused.stderr);
+    let wrong = kiln.run(&["launch", &foreign, "--bundle-key", &key])?;
+    assert_eq!(wrong.code, Some(1), "this key is of another pair");
+    fs_err::copy(&old_key, &key)?;
+    let launched = kiln.json(&["launch", &foreign, "--bundle-key", &key, "--memory", "256MiB", "--json"])?;
+    let instance = launched["Instances"][0]["InstanceId"].as_str().context("an id")?;
+    assert_eq!(kiln.run(&["instance", "terminate", instance])?.code, Some(0));
     assert_eq!(kiln.run(&["fsck"])?.code, Some(0));
     Ok(())
 }
