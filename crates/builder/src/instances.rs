@@ -8,7 +8,9 @@
 //!               vol-….raw              the snapshot's disk, a link of the cache's; only read
 //!               vol-….qcow2            what the guest wrote; vol-…-1.qcow2 after an image was made while it ran
 //!               seed.iso               the NoCloud seed
-//!               key, known_hosts       what its owner gets in with, and the guest's host key
+//!               key, key.pub           what its owner gets in with
+//!               known_hosts            the guest's host key
+//!               user-data              what its owner gave it, where it did
 //!               uefi-variables.fd tpm/ what firmware and TPM keep
 //!               console.log qemu.log keeper.log
 //! ```
@@ -22,6 +24,7 @@ mod error;
 mod files;
 mod keeper;
 mod launch;
+mod metadata;
 mod volumes;
 mod wait;
 
@@ -31,6 +34,7 @@ pub use error::InstanceError;
 pub use files::{InstanceFiles, SshAccess};
 pub use keeper::Keeper;
 pub use launch::LaunchRequest;
+pub use metadata::{METADATA, serve_metadata};
 
 use kiln_catalog::{BootMode, StateReason, Tag};
 use kiln_template::{Firmware, Machine};
@@ -77,6 +81,9 @@ pub struct Instance {
     /// How often its disks got overlays since its machine started.
     #[serde(skip)]
     pub(crate) generations: usize,
+    /// Whether its guest is told about itself at 169.254.169.254.
+    #[serde(default)]
+    pub metadata: bool,
     /// Whether it is terminated when its guest turns itself off.
     pub terminates_when_off: bool,
     /// Tags; `Name` is its name.

@@ -83,7 +83,7 @@ pub use image_tests::TestRequest;
 pub use import::ImportRequest;
 pub use instances::{
     CreateImageRequest, Described, Instance, InstanceError, InstanceFiles, InstanceState, Keeper,
-    LaunchRequest, Port, SshAccess, StateName, Volume,
+    LaunchRequest, METADATA, Port, SshAccess, StateName, Volume, serve_metadata,
 };
 pub use key::Seal;
 pub use kiln::Kiln;

@@ -13,7 +13,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(code) = commands::supervise::if_asked() {
+    if let Some(code) = commands::supervise::if_asked().or_else(commands::metadata::if_asked) {
         return code;
     }
     settings::start_logging();

@@ -105,18 +105,26 @@ fn firmware_arguments(args: &mut Arguments, code: &Path, variables: &Path) {
 }
 
 fn network_arguments(args: &mut Arguments, network: &Network) {
-    let ports: &[Forward] = match network {
+    let (ports, metadata): (&[Forward], _) = match network {
         Network::None => return,
-        Network::User => &[],
-        Network::Forwarded(ports) => ports,
+        Network::User => (&[], String::new()),
+        Network::Forwarded(ports) => (ports, String::new()),
+        Network::WithMetadata { ports, program } => (ports, metadata(program)),
     };
     // Port 0: the system chooses when QEMU binds, so that nobody can take the port before.
     let forward =
         |port: &Forward| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", port.host.unwrap_or(0), port.guest);
     let forwards: String = ports.iter().map(forward).collect();
     // No option ROM: nothing boots from the network.
-    args.add(["-netdev", &format!("user,id=net0{forwards}")]);
+    args.add(["-netdev", &format!("user,id=net0{metadata}{forwards}")]);
     args.add(["-device", "virtio-net-pci,netdev=net0,romfile="]);
+}
+
+/// Has QEMU start a program for each connection to the metadata address. It takes the program's words apart as a shell does.
+fn metadata(program: &[String]) -> String {
+    let quoted = |word: &String| format!("'{}'", word.replace('\'', r"'\''"));
+    let words = program.iter().map(quoted).collect::<Vec<_>>().join(" ");
+    format!(",net=169.254.0.0/16,guestfwd=tcp:169.254.169.254:80-cmd:{}", words.replace(',', ",,"))
 }
 
 /// Doubles commas, which separate the options of an argument.
@@ -269,6 +277,18 @@ mod tests {
             text.contains("user,id=net0,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=tcp:127.0.0.1:8080-:80\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_words_of_the_metadata_program_stay_apart() {
+        let program = ["/a b/kiln", "it's,so"].map(str::to_owned).to_vec();
+        let text = shown(&MachineConfig {
+            network: Network::WithMetadata { ports: vec![Forward::to(22)], program },
+            ..config()
+        });
+        let words = r"cmd:'/a b/kiln' 'it'\''s,,so',hostfwd=";
+        let netdev = format!("user,id=net0,net=169.254.0.0/16,guestfwd=tcp:169.254.169.254:80-{words}");
+        assert!(text.contains(&netdev), "{text}");
     }
 
     #[test]

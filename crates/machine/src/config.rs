@@ -144,6 +144,14 @@ pub enum Network {
     /// The same, and these TCP ports of the guest are reached through the loopback ports that are named, or that the system chooses:
     /// [`Running::forwarded`](crate::Running::forwarded) tells them.
     Forwarded(Vec<Forward>),
+    /// The same, and port 80 of 169.254.169.254 is a program's: the guest's own address is a link-local one then, since QEMU
+    /// hands over connections to addresses of its network alone.
+    WithMetadata {
+        /// The ports of the guest that are reached.
+        ports: Vec<Forward>,
+        /// A program that is started for each connection, with its arguments; standard input and output are the connection.
+        program: Vec<String>,
+    },
 }
 
 /// A TCP port of the guest's that a port of the host's loopback address leads to.

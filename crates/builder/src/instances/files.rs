@@ -35,6 +35,12 @@ impl InstanceFiles {
         Self { id, folder: instances.join(id.to_string()) }
     }
 
+    /// The folder of an instance, whose name is its id.
+    pub(crate) fn at(folder: &Path) -> Result<Self, Error> {
+        let id = parse_id(&folder.file_name().unwrap_or_default().to_string_lossy())?;
+        Ok(Self { id, folder: folder.to_owned() })
+    }
+
     /// Makes the folder; nobody else may look into it.
     pub(crate) fn create(&self) -> Result<(), Error> {
         std::fs::DirBuilder::new().mode(0o700).create(&self.folder)?;

@@ -10,6 +10,7 @@ use super::{
     Instance, InstanceError, InstanceFiles, Port, StateName,
     control::{self, Order},
     describe::Status,
+    metadata::network,
 };
 use crate::{
     Error, Events, Kiln,
@@ -20,7 +21,7 @@ use crate::{
 use kiln_catalog::StateReason;
 use kiln_machine::{
     Death, Qemu, Running,
-    config::{Boot, Forward, Interface, Medium, MediumKind, Network},
+    config::{Boot, Interface, Medium, MediumKind},
     start, tail,
 };
 use kiln_types::InstanceId;
@@ -145,8 +146,7 @@ impl Kiln {
         (config.console, config.log) = (files.console(), files.path("qemu.log"));
         config.disks = instance.volumes.iter().map(|volume| volume.disk(files, interface)).collect();
         config.media = vec![Medium { path: files.path("seed.iso"), kind: MediumKind::Disk, boots: false }];
-        let forwards = instance.ports.iter().map(|port| Forward { host: port.host, guest: port.guest });
-        config.network = Network::Forwarded(forwards.collect());
+        config.network = network(files, instance, &self.supervisor.program);
         config.tpm = state.tpm();
         (config.restarts, config.durable) = (true, true);
         let listener = control::listen(files)?;

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     Error, Events, Kiln, Phase,
+    home::write_whole,
     lock::Lock,
     machine_state::{MachineState, SavedState},
 };
@@ -33,6 +34,8 @@ pub struct LaunchRequest {
     pub user_data: Option<Vec<u8>>,
     /// Ports of the guest that are to be reached.
     pub ports: Vec<Port>,
+    /// Whether the guest is told about itself at 169.254.169.254.
+    pub metadata: bool,
     /// Whether it is terminated when its guest turns itself off.
     pub terminates_when_off: bool,
     /// The private key that opens the bundle of the image's root; without it, the region's own disk stands for that.
@@ -83,6 +86,7 @@ impl Kiln {
             volumes,
             ports,
             generations: 0,
+            metadata: request.metadata,
             terminates_when_off: request.terminates_when_off,
             tags: name.into_iter().collect(),
             termination_time: None,
@@ -287,12 +291,17 @@ fn make_state(files: &InstanceFiles, instance: &Instance, image: &Image) -> Resu
 fn make_seed(files: &InstanceFiles, instance: &Instance, request: &LaunchRequest) -> Result<(), Error> {
     let (user_key, host_key) = (KeyPair::generate()?, KeyPair::generate()?);
     let id = instance.instance_id.to_string();
+    let authorized_key = user_key.public_line(&id);
     files.write_secret("key", &user_key.private_openssh()?)?;
+    files.write_secret("key.pub", &authorized_key)?;
+    if let Some(user_data) = &request.user_data {
+        write_whole(&files.path("user-data"), user_data)?;
+    }
     files.write_secret("known_hosts", &format!("{id} {}\n", host_key.public_line("")))?;
     let seed = InstanceSeed {
         hostname: hostname(instance.name().unwrap_or(&id)),
         instance_id: id.clone(),
-        authorized_key: user_key.public_line(&id),
+        authorized_key,
         host_key,
         user_data: request.user_data.clone(),
     };
@@ -301,7 +310,7 @@ fn make_seed(files: &InstanceFiles, instance: &Instance, request: &LaunchRequest
 }
 
 /// Makes a name that hosts may have of one that people gave.
-fn hostname(name: &str) -> String {
+pub(super) fn hostname(name: &str) -> String {
     let fits = |character: char| if character.is_ascii_alphanumeric() { character } else { '-' };
     let name: String = name.chars().map(fits).take(63).collect();
     let name = name.trim_matches('-');

@@ -30,6 +30,10 @@ pub(crate) struct Launch {
     /// Lead a port of this host's loopback address to one of the guest's; with the guest's alone, one that is free
     #[arg(long = "port", value_name = "[HOST:]GUEST", value_parser = port)]
     pub(crate) ports: Vec<Port>,
+    /// Tell the guest about itself at 169.254.169.254, as EC2 does to whoever asks for a token first; the guest's own address
+    /// is a link-local one then
+    #[arg(long)]
+    pub(crate) metadata: bool,
     /// Wait until the guest answers: on its ports that were named, or over SSH
     #[arg(long)]
     pub(crate) wait: bool,

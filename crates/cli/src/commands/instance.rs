@@ -50,6 +50,7 @@ pub(crate) async fn launch(global: &Global, args: &Launch) -> Result<String, Fai
         devices: args.devices.clone(),
         user_data,
         ports: args.ports.clone(),
+        metadata: args.metadata,
         terminates_when_off: args.rm,
         bundle_key: args.bundle_key.clone(),
         s3: s3(),

@@ -11,6 +11,7 @@ mod gc;
 pub(crate) mod image;
 mod instance;
 mod lifecycle;
+pub(crate) mod metadata;
 pub(crate) mod plan;
 pub(crate) mod region;
 pub(crate) mod snapshot;

@@ -115,6 +115,53 @@ fn an_instance_lives_on_and_becomes_an_image() -> Result<()> {
     Ok(())
 }
 
+/// A guest that asks who it is, says what it hears, and turns itself off.
+const ASKS: &str = r#"
+[image]
+name = "asks"
+[[provisioner]]
+type = "shell"
+inline = ['''cat > /etc/rc.local <<'END'
+until ifconfig eth0 | grep -q 169.254; do sleep 1; done
+at=http://169.254.169.254/latest
+put() { printf "PUT /latest/api/token HTTP/1.1\\r\\nHost: it\\r\\n$1: 60\\r\\nConnection: close\\r\\n\\r\\n" | nc 169.254.169.254 80; }
+wget -q -O - $at/meta-data/instance-id || echo "refused"
+put X-Other | head -n 1
+token=$(put X-aws-ec2-metadata-token-ttl-seconds | tail -n 1)
+ask() { echo "$1: $(wget -q -O - --header "X-aws-ec2-metadata-token: $token" "$at/$1")"; }
+ask meta-data/instance-id
+ask meta-data/public-keys/0/openssh-key
+ask user-data
+poweroff -f
+END''']
+"#;
+
+#[test]
+fn a_guest_asks_who_it_is() -> Result<()> {
+    let kiln = world()?;
+    let folder = kiln.world.template("asks", &tiny_template(&tiny()?, ASKS))?;
+    kiln.json(&["build", folder.to_str().context("a path")?, "--json"])?;
+    let data = kiln.world.file("data", "#!/bin/sh\n")?.display().to_string();
+    let words = ["launch", "asks", "--name", "me, and 'you'", "--memory", "256MiB", "--user-data", &data];
+    let said = kiln.run(&[&words[..], &["--metadata", "--rm", "--console"]].concat())?;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let listed = kiln.json(&["instance", "list", "--json"])?;
+    let instance = first(first(&listed, "Reservations")?, "Instances")?;
+    assert_eq!(instance["State"]["Name"], "terminated", "{}", said.stdout);
+    let id = text(&instance["InstanceId"])?;
+    for line in [
+        "refused",
+        "HTTP/1.1 400 Bad Request",
+        &format!("meta-data/instance-id: {id}"),
+        "user-data: #!/bin/sh",
+    ] {
+        assert!(said.stdout.lines().any(|said| said.trim_end() == line), "{line}: {}", said.stdout);
+    }
+    assert!(said.stdout.contains("openssh-key: ssh-ed25519 "), "{}", said.stdout);
+    kiln.no_processes(LONG)?;
+    Ok(())
+}
+
 #[test]
 fn a_killed_keeper_leaves_a_stopped_instance() -> Result<()> {
     let kiln = world()?;
