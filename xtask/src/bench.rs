@@ -4,6 +4,7 @@
 //! target/bench/base/            the key that opens the base, Kiln's template of it, and base.qcow2, which all start from
 //!              bundle/          the disk and the bundles of `bench bundle`
 //!              kiln/            Kiln's own installation, and the templates that are built
+//!              launch/          the installation of `bench launch`
 //!              packer/          Packer's template, its cache, what it makes
 //!              search/          the regions of `bench search`
 //!              store/           disks and snapshots of `bench store`
@@ -18,6 +19,7 @@ mod contender;
 mod contest;
 mod host;
 mod kiln;
+mod launch;
 mod layers;
 mod measure;
 mod packer;
@@ -34,7 +36,7 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 const USAGE: &str = "\
-usage: cargo xtask bench build|bundle|layers|search|store [--json] [--runs=N] [--kvm] [--no-install]
+usage: cargo xtask bench build|bundle|launch|layers|search|store [--json] [--runs=N] [--kvm] [--no-install]
 
   --json        print one document for programs, and install nothing
   --runs=N      runs of each tool, 3 unless told
@@ -109,6 +111,7 @@ pub(crate) fn run(words: &[String], flags: &[String]) -> Result<()> {
     match words {
         [what] if what == "build" => build::run(options),
         [what] if what == "bundle" => bundle::run(options),
+        [what] if what == "launch" => launch::run(options),
         [what] if what == "layers" => layers::run(options),
         [what] if what == "search" => search::run(options),
         [what] if what == "store" => store::run(options),
