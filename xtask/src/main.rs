@@ -9,6 +9,7 @@ mod quickstart;
 mod run;
 mod setup;
 mod sources;
+mod templates;
 mod test;
 mod tidy;
 
@@ -23,6 +24,7 @@ usage: cargo xtask <task> [--no-install]
   setup        install what is missing and nothing else
   bench        compare Kiln with Packer and virt-customize: cargo xtask bench build|bundle|layers|search|store
   fuzz         run every fuzz target for a minute, or so many seconds: cargo xtask fuzz 300
+  templates    build the templates with their tests, one after the other: cargo xtask templates [NAME…] [--since=COMMIT]
   tidy         check what no compiler checks: edges between crates, headers, sizes
 
   --no-install  take it that everything is installed
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         "setup" if known => setup::run(For::Tests),
         "tidy" if known => tidy::run(),
         "fuzz" if known => fuzz::run(words.get(1..).unwrap_or_default()),
+        "templates" => templates::run(words.get(1..).unwrap_or_default(), &flags),
         "bench" => bench::run(words.get(1..).unwrap_or_default(), &flags),
         _ => {
             eprint!("there is no task {:?}\n\n{USAGE}", [words, flags].concat().join(" "));
