@@ -65,6 +65,11 @@ pub enum Phase {
         /// The bundle's name.
         prefix: String,
     },
+    /// A bundle becomes a disk again.
+    Unbundle {
+        /// Its manifest.
+        manifest: String,
+    },
     /// Blocks are read and compared with their digests.
     Verify {
         /// Whose: a snapshot or a region.
@@ -107,6 +112,7 @@ impl fmt::Display for Phase {
             Self::Volumes => f.write_str("volumes"),
             Self::Export { path } => write!(f, "export {path}"),
             Self::Bundle { prefix } => write!(f, "bundle {prefix}"),
+            Self::Unbundle { manifest } => write!(f, "unbundle {manifest}"),
             Self::Verify { what } => write!(f, "verify {what}"),
             Self::Copy { region } => write!(f, "copy to {region}"),
             Self::Collect => f.write_str("garbage collection"),

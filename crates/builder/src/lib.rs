@@ -64,6 +64,7 @@ mod steps;
 mod sysprep;
 mod test_results;
 mod tested;
+mod unbundle;
 mod volumes;
 
 pub use accounts::{Accounts, AccountsError};
@@ -105,3 +106,4 @@ pub use reuse::{Reuse, StepChoice};
 pub use shared_cache::Travelled;
 pub use snapshots::{SnapshotEdit, SnapshotRequest};
 pub use test_results::{TestOutcome, TestResult, Tested};
+pub use unbundle::UnbundleRequest;

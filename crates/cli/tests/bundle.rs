@@ -61,6 +61,7 @@ fn a_disk_goes_into_bundles_and_comes_back() -> Result<()> {
         ensure!(done(&kiln, &["bundle", "show", manifest])?.contains("123456789012"));
     }
     registered(&kiln, &path("image/image.manifest.xml"))?;
+    unpacked(&kiln, &path("image/image.manifest.xml"), &key, &cert, &whole)?;
     let words = ["bundle", "create", &file, "--prefix", "none", "-o", &path("none"), "--partition", "7"];
     let run = kiln.run(&[&words[..], &keys].concat())?;
     ensure!(run.code == Some(2) && run.stderr.contains("has no partition 7"), "{run:?}");
@@ -85,6 +86,32 @@ fn registered(kiln: &Kiln, manifest: &str) -> Result<()> {
     ensure!(run.code == Some(1) && run.stderr.contains("takes no block device mapping"), "{run:?}");
     let run = kiln.run(&["export", "bundled", "-o", "-"])?;
     ensure!(run.code == Some(1) && run.stderr.contains("has no snapshot"), "{run:?}");
+    Ok(())
+}
+
+/// With a key the disk of a bundle is here: what can be done with a volume can be done with it.
+fn unpacked(kiln: &Kiln, manifest: &str, key: &str, cert: &str, disk: &[u8]) -> Result<()> {
+    let words = ["image", "register", "--name", "opened", "--image-location", manifest, "--key"];
+    let wrong = kiln.run(
+        &[
+            &words[..],
+            &[&cert.replace("user/cert", "ec2/key"), "--cert", &key.replace("user/key", "ec2/cert")],
+        ]
+        .concat(),
+    )?;
+    ensure!(wrong.code == Some(1) && wrong.stderr.contains("signature"), "{wrong:?}");
+    let image = &kiln.json(&[&words[..], &[key, "--cert", cert, "--json"]].concat())?["Images"][0];
+    ensure!(image["RootDeviceType"] == "instance-store" && image["ImageLocation"] == manifest, "{image}");
+    ensure!(image["BlockDeviceMappings"].as_array().is_some_and(|devices| devices.len() == 1), "{image}");
+    let out = manifest.replace("image.manifest.xml", "out.raw");
+    done(kiln, &["export", "opened", "--format", "raw", "-o", &out])?;
+    let read = fs_err::read(&out)?;
+    ensure!(read.get(..disk.len()) == Some(disk) && read[disk.len()..].iter().all(|byte| *byte == 0));
+    let snapshot = image["Kiln"]["BundledFrom"].as_str().context("a snapshot")?;
+    let run = kiln.run(&["snapshot", "delete", snapshot])?;
+    ensure!(run.code == Some(1) && run.stderr.contains("in use"), "{run:?}");
+    let taken = kiln.run(&[&words[..], &[key]].concat())?;
+    ensure!(taken.code != Some(0) && taken.stderr.contains("opened"), "{taken:?}");
     Ok(())
 }
 

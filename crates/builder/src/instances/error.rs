@@ -114,7 +114,10 @@ impl InstanceError {
             Self::IncorrectState { id, .. } | Self::Busy { id } => Some(format!("kiln instance show {id}")),
             Self::Silent { id, .. } => Some(format!("kiln instance console {id}")),
             Self::NotStarted { log, .. } => Some(format!("less {}", log.display())),
-            Self::BundledRoot { .. } => Some("--bundle-key FILE, the private key that opens it".to_owned()),
+            Self::BundledRoot { .. } => Some(
+                "--bundle-key FILE, or kiln image register --image-location MANIFEST --key FILE --name NAME"
+                    .to_owned(),
+            ),
             Self::OtherRegion { region, .. } => Some(format!("--region {region}")),
             Self::NotBootable { .. } | Self::Disobeyed { .. } => None,
         }

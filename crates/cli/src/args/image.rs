@@ -138,6 +138,13 @@ pub(crate) struct ImageRegister {
     /// and devices are the image's
     #[arg(long, value_name = "MANIFEST")]
     pub(crate) image_location: Option<String>,
+    /// The private key of the user's or of the region's certificate: the bundle is checked and its disk stored as a
+    /// snapshot, so that the image can be launched, built upon and exported here
+    #[arg(long, value_name = "FILE", requires = "image_location")]
+    pub(crate) key: Option<PathBuf>,
+    /// The user's certificate: checks the signature of the bundle
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
     /// A device, as DEVICE=SNAPSHOT:GIB:DELETE:TYPE:IOPS:THROUGHPUT with nothing where the default is meant; DELETE is
     /// true (the default) where the volume goes away with its instance. Or DEVICE=ephemeral0, or DEVICE=none
     #[arg(long = "block-device-mapping", value_name = "MAPPING", required_unless_present = "image_location")]

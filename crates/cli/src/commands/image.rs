@@ -37,7 +37,7 @@ pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure>
         Args::Register(args) => {
             let new = new_image(catalog, args)?;
             let image = match &args.image_location {
-                Some(location) => bundled::register(catalog, new, location, args.replace).await?,
+                Some(location) => bundled::register(&kiln, global, new, location, args).await?,
                 None => refused(catalog.register(new, args.replace).await)?,
             };
             if args.json {

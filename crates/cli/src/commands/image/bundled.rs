@@ -1,24 +1,36 @@
 //! Images whose root is made from a bundle.
 
 use super::refused;
-use crate::{commands::bundle::s3, failure::Failure};
+use crate::{
+    args::{Global, ImageRegister},
+    commands::{bundle::s3, events},
+    failure::Failure,
+};
 use kiln_builder::{
-    Events,
-    bundle::{ImageType, Manifest, Mapping, SignedManifest, Watch},
+    Error, Events, Kiln, UnbundleRequest,
+    bundle::{Certificate, ImageType, Manifest, Mapping, Place, PrivateKey, SignedManifest, Watch},
     bundle_manifest,
-    catalog::{Catalog, Image, NewBlockDevice, NewBundle, NewImage, NewMapping},
+    catalog::{Image, ImageKiln, NewBlockDevice, NewBundle, NewImage, NewMapping},
     watched,
 };
+use kiln_types::SnapshotId;
 
 /// Registers an image of a bundle that lies where it can be read; what the manifest says of the machine is the image's.
 pub(super) async fn register(
-    catalog: &Catalog,
+    kiln: &Kiln,
+    global: &Global,
     new: NewImage,
     location: &str,
-    replace: bool,
+    args: &ImageRegister,
 ) -> Result<Image, Failure> {
     let (place, name) = bundle_manifest(location, &s3())?;
-    let read = move |_: &Watch| Ok(SignedManifest::read(&place, &name)?.manifest);
+    let certificate = args.cert.as_deref().map(Certificate::read).transpose().map_err(Error::from)?;
+    let (within, called, signer) = (place.clone(), name.clone(), certificate.clone());
+    let read = move |_: &Watch| {
+        let signed = SignedManifest::read(&within, &called)?;
+        signer.map(|signer| signed.verify(&signer)).transpose()?;
+        Ok(signed.manifest)
+    };
     let manifest = watched(&Events::ignored(), read).await?;
     if manifest.kind != ImageType::Machine {
         return Err(Failure::usage(format!("the bundle holds a {}, and no machine", manifest.kind.as_str())));
@@ -33,8 +45,24 @@ pub(super) async fn register(
         ramdisk_id: manifest.machine.ramdisk_id,
     };
     let mappings = new.mappings.into_iter().chain(mappings).collect();
-    let new = NewImage { architecture, mappings, ..new };
-    refused(catalog.register_bundle(new, bundle, replace).await)
+    let bundled_from = unpacked(kiln, global, (place, name), certificate, args).await?;
+    let new = NewImage { architecture, mappings, kiln: ImageKiln { bundled_from, ..new.kiln }, ..new };
+    refused(kiln.catalog().register_bundle(new, bundle, args.replace).await)
+}
+
+/// Stores the bundle's disk where a key is given that opens it.
+async fn unpacked(
+    kiln: &Kiln,
+    global: &Global,
+    (place, manifest): (Place, String),
+    certificate: Option<Certificate>,
+    args: &ImageRegister,
+) -> Result<Option<SnapshotId>, Failure> {
+    let Some(key) = &args.key else { return Ok(None) };
+    let key = PrivateKey::read(key).map_err(Error::from)?;
+    let (name, replace) = (args.name.clone(), args.replace);
+    let request = UnbundleRequest { place, manifest, key, certificate, name, replace };
+    Ok(Some(kiln.unbundle(request, &events(global)).await?))
 }
 
 /// Says where a manifest lies in a way that means the same wherever it is read.
