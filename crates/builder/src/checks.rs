@@ -26,6 +26,10 @@ const NOT_YET: ExitStatus = ExitStatus::Exited(75);
 /// Pause before it is.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// A script is given this long for one answer even where less of its test's time is left: what is waited for is the state, and a slow
+/// guest's answer still tells it.
+const ANSWER: Duration = Duration::from_secs(30);
+
 /// As much of what a program says as stands in a result; the rest is in the events.
 const LAST_LINES: usize = 20;
 
@@ -102,7 +106,7 @@ impl Checker<'_> {
         let (begun, timeout) = (Instant::now(), test.timeout.as_duration());
         loop {
             let left = timeout.saturating_sub(begun.elapsed());
-            let (status, lines) = match self.ask(guest, exec, left).await? {
+            let (status, lines) = match self.ask(guest, exec, left.max(ANSWER)).await? {
                 Ok(answer) => answer,
                 Err(why) => return Ok(Verdict::Failed(why)),
             };
