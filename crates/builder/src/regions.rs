@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! [region.team]
-//! url = "s3://bucket/prefix"     # or a folder: file:///srv/kiln, or its path
+//! url = "s3://bucket/prefix"     # or a folder: file:///srv/kiln, or its path, seen from the configuration's folder
 //! ```
 //! The region `local` needs no entry: it is a folder of the home. How S3 is reached, and with which credentials, is said by
 //! the environment, never by this file.
@@ -11,7 +11,10 @@ use crate::Error;
 use kiln_store::{Location, S3Settings};
 use kiln_types::RegionName;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 use toml_edit::{DocumentMut, Item, Table, value};
 
 /// A configuration that says nothing useful of regions.
@@ -23,6 +26,8 @@ pub struct RegionsError(#[source] Box<dyn std::error::Error + Send + Sync>);
 #[derive(Debug, Clone, Default)]
 pub struct Regions {
     urls: BTreeMap<RegionName, String>,
+    /// Where the configuration lies.
+    folder: PathBuf,
     settings: S3Settings,
 }
 
@@ -39,15 +44,16 @@ struct Entry {
 }
 
 impl Regions {
-    /// Reads the `[region]` tables of a configuration.
+    /// Reads the `[region]` tables of a configuration that lies in a folder.
     ///
     /// # Errors
     /// When it is not TOML, a region's name is none, or a table holds other keys.
-    pub fn parse(text: &str, settings: S3Settings) -> Result<Self, RegionsError> {
+    pub fn parse(text: &str, folder: &Path, settings: S3Settings) -> Result<Self, RegionsError> {
         let file: File = toml::from_str(text).map_err(|error| RegionsError(error.into()))?;
         let entries = file.region.into_iter().map(|(name, entry)| Ok((name.parse()?, entry.url)));
         let urls = entries.collect::<Result<_, kiln_types::ParseError>>();
-        Ok(Self { urls: urls.map_err(|error| RegionsError(error.into()))?, settings })
+        let urls = urls.map_err(|error| RegionsError(error.into()))?;
+        Ok(Self { urls, folder: folder.to_owned(), settings })
     }
 
     /// Lists the regions and where they lie, by name.
@@ -69,7 +75,10 @@ impl Regions {
     /// # Errors
     /// When it means nothing.
     pub fn location_of(&self, url: &str) -> Result<Location, Error> {
-        Ok(Location::parse(url, &self.settings)?)
+        Ok(match Location::parse(url, &self.settings)? {
+            Location::Folder(path) => Location::Folder(self.folder.join(path)),
+            elsewhere => elsewhere,
+        })
     }
 
     /// Returns the configuration's text with one more region; the rest stays as it is written.
@@ -122,12 +131,23 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn parsed(text: &str) -> Result<Regions, RegionsError> {
+        Regions::parse(text, Path::new("/etc/kiln"), S3Settings::default())
+    }
+
+    #[test]
+    fn a_relative_folder_is_seen_from_the_configuration() {
+        let regions = parsed("[region.a]\nurl = \"shared/a\"\n").unwrap();
+        let location = regions.location(&name("a")).unwrap();
+        assert_eq!(location, Location::Folder("/etc/kiln/shared/a".into()));
+    }
+
     #[test]
     fn what_people_wrote_stays() {
-        let regions = Regions::parse(WRITTEN, S3Settings::default()).unwrap();
+        let regions = parsed(WRITTEN).unwrap();
         let added = regions.add(WRITTEN, &name("eu"), "/srv/eu").unwrap();
         assert_eq!(added, format!("{WRITTEN}\n[region.eu]\nurl = \"/srv/eu\"\n"));
-        let regions = Regions::parse(&added, S3Settings::default()).unwrap();
+        let regions = parsed(&added).unwrap();
         assert_eq!(regions.location(&name("eu")).unwrap(), Location::Folder("/srv/eu".into()));
         assert_eq!(regions.remove(&added, &name("eu")).unwrap(), WRITTEN);
         assert_eq!(regions.add("", &name("a"), "x").unwrap(), "[region.a]\nurl = \"x\"\n");
@@ -135,7 +155,7 @@ mod tests {
 
     #[test]
     fn names_are_taken_once_and_local_is_always_there() {
-        let regions = Regions::parse(WRITTEN, S3Settings::default()).unwrap();
+        let regions = parsed(WRITTEN).unwrap();
         for taken in ["team", "local"] {
             let refused = regions.add(WRITTEN, &name(taken), "x").unwrap_err();
             assert!(matches!(refused, Error::RegionNamed { .. }), "{refused}");
@@ -146,7 +166,7 @@ mod tests {
     #[test]
     fn mistakes_are_refused() {
         for wrong in ["[region.A]\nurl = \"x\"", "[region.a]\nuri = \"x\"", "region = 1", "region"] {
-            assert!(Regions::parse(wrong, S3Settings::default()).is_err(), "{wrong}");
+            assert!(parsed(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -58,15 +58,13 @@ impl Config {
 
     /// Returns what the host gives to guests.
     pub(crate) fn guest(&self) -> Result<GuestConfig, Failure> {
-        let folder = self.path.as_deref().and_then(Path::parent);
-        let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        GuestConfig::parse(&self.text, folder).map_err(|error| self.wrong(&error, error.hint()))
+        GuestConfig::parse(&self.text, self.folder()).map_err(|error| self.wrong(&error, error.hint()))
     }
 
     /// Returns the regions; those on S3 are reached as the `AWS_` variables say.
     pub(crate) fn regions(&self) -> Result<Regions, Failure> {
         let settings = environment().into_iter().collect();
-        Regions::parse(&self.text, settings).map_err(|error| self.wrong(&error, None))
+        Regions::parse(&self.text, self.folder(), settings).map_err(|error| self.wrong(&error, None))
     }
 
     /// Returns the accounts.
@@ -87,6 +85,12 @@ impl Config {
                 .with_hint("kiln --config FILE …")
         })?;
         write_whole(path, text).map_err(|error| Failure::from_error(&error, None, exit::FAILED))
+    }
+
+    /// Where the configuration lies: what its relative paths begin at.
+    fn folder(&self) -> &Path {
+        let folder = self.path.as_deref().and_then(Path::parent);
+        folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
     fn wrong(&self, error: &(dyn Error + 'static), hint: Option<String>) -> Failure {
