@@ -87,22 +87,33 @@ async fn feed(
     for batch in jobs.chunks(BATCH) {
         let wanted: Vec<FrameRef> = batch.iter().map(|job| job.frame).collect();
         let frames = region.read_frames(&wanted).await.map_err(Error::Store)?;
-        for (job, frame) in batch.iter().zip(frames) {
-            let (answer, slot) = oneshot::channel();
-            let given = slots.send(slot).await.is_ok()
-                && match job.task {
-                    // Nothing to be done: no thread need be woken for it.
-                    Task::Copy => answer.send(Ok(Piece::Frame(frame))).is_ok(),
-                    _ => queue.send((*job, frame, answer)).await.is_ok(),
-                };
-            if !given {
-                return Ok(()); // The writer has failed, and says why.
-            }
+        if !given(batch, frames, queue, slots).await {
+            return Ok(()); // The writer has failed, and says why.
         }
         done += batch.len();
         progress(blocks(done), blocks(jobs.len()));
     }
     Ok(())
+}
+
+/// Gives frames to the workers, or to the writer where nothing is to be done with them: no thread need be woken for each then.
+async fn given(
+    batch: &[Job],
+    frames: Vec<Bytes>,
+    queue: &mpsc::Sender<Work>,
+    slots: &mpsc::Sender<oneshot::Receiver<Answer>>,
+) -> bool {
+    if batch.iter().all(|job| job.task == Task::Copy) {
+        let (answer, slot) = oneshot::channel();
+        return answer.send(Ok(Piece::Frames(frames))).is_ok() && slots.send(slot).await.is_ok();
+    }
+    for (job, frame) in batch.iter().zip(frames) {
+        let (answer, slot) = oneshot::channel();
+        if slots.send(slot).await.is_err() || queue.send((*job, frame, answer)).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 fn work(inbox: &Mutex<mpsc::Receiver<Work>>) {

@@ -110,7 +110,7 @@ async fn copy(
         let mut writer = Writer::start(&layout, out).map_err(|error| told.image(error))?;
         for piece in pieces {
             let written = match piece? {
-                Piece::Frame(frame) => writer.frame(&frame),
+                Piece::Frames(frames) => frames.iter().try_for_each(|frame| writer.frame(frame)),
                 Piece::Block(_, block) => writer.plain(&block),
                 _ => return Err(told.worker()),
             };

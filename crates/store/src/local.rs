@@ -26,7 +26,7 @@ fn read(file: &File, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
         let wanted = || stretch.iter().filter_map(|at| ranges.get(*at));
         let start = wanted().map(|range| range.start).min().unwrap_or(0);
         let all = wanted().map(length).sum::<io::Result<usize>>()?;
-        let mut buffer = PageBuffer::new(all);
+        let mut buffer = PageBuffer::to_fill(all);
         file.read_exact_at(&mut buffer, start)?;
         let mut bytes = Bytes::from_owner(buffer);
         for at in stretch {
