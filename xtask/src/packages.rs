@@ -118,7 +118,13 @@ pub(crate) const PACKAGES: [Package; 38] = [
 ];
 
 /// What `bench` compares Kiln with; neither Kiln nor its tests need them.
-pub(crate) const BENCH: [Package; 7] = [
+pub(crate) const BENCH: [Package; 8] = [
+    package(
+        "coreutils",
+        &["sync"],
+        "writes out what one tool left before the next is timed",
+        NeededBy::Bench,
+    ),
     package("packer", &["packer"], "boots the image, then SSH", NeededBy::Bench),
     package(
         "guestfs-tools",

@@ -5,13 +5,15 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     time::Instant,
 };
 
 /// Templates that start from the image of another.
 const NEEDS: [(&str, &str); 1] = [("debian-web-custom", "debian-web")];
+/// The template that wants a key and a certificate, which no repository should hold.
+const WANTS_KEYS: &str = "debian-instance-store";
 
 /// What came of a template.
 struct Done {
@@ -27,7 +29,7 @@ pub(crate) fn run(words: &[String], flags: &[String]) -> Result<()> {
     ensure!(unknown.is_none(), "there is no flag {unknown:?}");
     let since = flags.iter().find_map(|flag| flag.strip_prefix("--since="));
     if let Some(reference) = since {
-        let changed = changed_since(reference)?;
+        let changed = changed_since(reference).with_context(|| format!("git knows no {reference}"))?;
         names.retain(|name| changed.contains(name));
     }
     for word in words {
@@ -36,16 +38,35 @@ pub(crate) fn run(words: &[String], flags: &[String]) -> Result<()> {
     if !words.is_empty() {
         names.retain(|name| words.contains(name));
     }
+    succeed(&mut cargo(&["build", "--release", "--locked", "--package", "kiln-cli"]))?;
+    build_all(&target()?.join("release/kiln"), names)
+}
+
+/// Builds the templates that the newest commit changed, a merge's whole branch, with the program that the tests run.
+pub(crate) fn changed() -> Result<()> {
+    let Some(mut names) = changed_since("HEAD^") else {
+        println!("git knows no commit before this one: which templates it changed cannot be told");
+        return Ok(());
+    };
+    let all = all()?;
+    names.retain(|name| all.contains(name));
+    if names.is_empty() {
+        println!("the newest commit changed none");
+        return Ok(());
+    }
+    build_all(&target()?.join("debug/kiln"), names)
+}
+
+fn build_all(kiln: &Path, mut names: BTreeSet<String>) -> Result<()> {
     // In the order of their names, what another starts from comes before it.
     for (name, needs) in NEEDS {
         if names.contains(name) {
             names.insert(needs.to_owned());
         }
     }
-    let kiln = kiln()?;
     let home = target()?.join("templates");
-    run_kiln(&kiln, &home, &["doctor", "--fix"])?;
-    let done: Vec<_> = names.iter().map(|name| build(&kiln, &home, name)).collect::<Result<_>>()?;
+    run_kiln(kiln, &home, &["doctor", "--fix"])?;
+    let done: Vec<_> = names.iter().map(|name| build(kiln, &home, name)).collect::<Result<_>>()?;
     println!("== seconds");
     for Done { name, result, seconds } in &done {
         println!("{seconds:>8.1}  {name}  {result}");
@@ -62,19 +83,13 @@ fn all() -> Result<BTreeSet<String>> {
     names.collect()
 }
 
-/// Lists the templates of which git knows a file that is not what it was at a commit.
-fn changed_since(reference: &str) -> Result<BTreeSet<String>> {
+/// Lists the templates of which git knows a file that is not what it was at a commit; nothing where it knows no such commit.
+fn changed_since(reference: &str) -> Option<BTreeSet<String>> {
     let repository = root();
-    let repository = repository.to_str().context("the path of the workspace is no text")?;
-    let words = ["-C", repository, "diff", "--name-only", reference, "--", "templates"];
-    let listed = output("git", &words).with_context(|| format!("git knows no {reference}"))?;
+    let words = ["-C", repository.to_str()?, "diff", "--name-only", reference, "--", "templates"];
+    let listed = output("git", &words)?;
     let names = listed.lines().filter_map(|path| path.strip_prefix("templates/")?.split_once('/'));
-    Ok(names.map(|(name, _)| name.to_owned()).collect())
-}
-
-fn kiln() -> Result<PathBuf> {
-    succeed(&mut cargo(&["build", "--release", "--locked", "--package", "kiln-cli"]))?;
-    Ok(target()?.join("release/kiln"))
+    Some(names.map(|(name, _)| name.to_owned()).collect())
 }
 
 fn run_kiln(kiln: &Path, home: &Path, words: &[&str]) -> Result<()> {
@@ -83,6 +98,10 @@ fn run_kiln(kiln: &Path, home: &Path, words: &[&str]) -> Result<()> {
 
 fn build(kiln: &Path, home: &Path, name: &str) -> Result<Done> {
     println!("== templates/{name}");
+    let keys = format!("templates/{name}/keys");
+    if name == WANTS_KEYS && !root().join(&keys).exists() {
+        run_kiln(kiln, home, &["bundle", "keygen", "--output", &keys])?;
+    }
     let start = Instant::now();
     let mut command = Command::new(kiln);
     command.args(["build", &format!("templates/{name}"), "--json", "--home"]).arg(home);

@@ -3,7 +3,7 @@
 use crate::{
     run::{Phases, cargo, output, succeed, target},
     setup::{self, For},
-    tidy,
+    templates, tidy,
 };
 use anyhow::Result;
 use std::{path::PathBuf, process::Command};
@@ -30,6 +30,7 @@ pub(crate) fn run(install: bool) -> Result<()> {
     phases.check("doc", || succeed(cargo(&doc).env("RUSTDOCFLAGS", "-D warnings")));
     let build = ["test", "--quiet", "--locked", "--workspace", "--no-run"];
     phases.part("build", || succeed(&mut cargo(&build)))?;
+    phases.check("templates", templates::changed);
     phases.print();
     // Last, so that the runner's own closing lines close the output.
     println!("== tests");

@@ -234,3 +234,15 @@ pub fn tool(program: &str, args: &[&str]) -> Result<String> {
     ensure!(output.status.success(), "{program} {args:?}: {}\n{text}", output.status);
     Ok(text)
 }
+
+/// Returns what e2fsprogs call the root file system of a raw disk: its largest partition.
+///
+/// # Errors
+/// When the disk has no partitions.
+pub fn root_of(raw: &str) -> Result<String> {
+    let layout: serde_json::Value = serde_json::from_str(&tool("sfdisk", &["--json", raw])?)?;
+    let partitions = layout["partitiontable"]["partitions"].as_array().context("partitions")?;
+    let root = partitions.iter().max_by_key(|part| part["size"].as_u64()).context("a root")?;
+    let offset = root["start"].as_u64().context("a start")? * 512;
+    Ok(format!("{raw}?offset={offset}"))
+}

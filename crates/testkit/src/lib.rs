@@ -8,10 +8,10 @@ mod s3;
 mod tiny;
 mod world;
 
-pub use command::{Kiln, LONG, Run, Started, tiny_template, tool};
+pub use command::{Kiln, LONG, Run, Started, root_of, tiny_template, tool};
 pub use guest::{Firmware, Guest};
 pub use installer::{INSTALLED, Installer, PARTITION, QUESTION, installer};
 pub use kernel::{CloudKernel, cloud_kernel};
 pub use s3::S3;
 pub use tiny::{MARKER, TinyBase, Variant, tiny_base, tiny_base_variant};
-pub use world::World;
+pub use world::{World, shipped_templates};

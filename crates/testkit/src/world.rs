@@ -55,4 +55,37 @@ impl World {
         fs_err::write(&path, content)?;
         Ok(path)
     }
+
+    /// Copies a template that comes with Kiln, without what builds left in it, and returns its folder.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn shipped(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.path().join("templates").join(name);
+        copy(&shipped_templates().join(name), &folder)?;
+        Ok(folder)
+    }
+}
+
+/// Returns the folder of the templates that come with Kiln.
+#[must_use]
+pub fn shipped_templates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates")
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs_err::create_dir_all(to)?;
+    for entry in fs_err::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if ["dist", "keys"].iter().any(|made| entry.file_name() == *made) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            copy(&source, &target)?;
+        } else {
+            fs_err::copy(&source, &target)?;
+        }
+    }
+    Ok(())
 }

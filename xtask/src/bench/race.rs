@@ -6,6 +6,7 @@ use super::{
     measure::{self, Cost},
     rows::{self, Row},
 };
+use crate::run::succeed;
 use anyhow::Result;
 use serde_json::json;
 use std::{collections::BTreeMap, ffi::OsString, fmt::Display, path::PathBuf, process::Command};
@@ -90,6 +91,8 @@ pub(super) fn run(
 
 fn once(tool: &Tool) -> Result<Cost> {
     (tool.prepare)()?;
+    // What one tool left to be written out is no part of what the next one costs.
+    succeed(&mut Command::new("sync"))?;
     let mut command = Command::new(&tool.program);
     command.args(&tool.arguments).envs(tool.environment.iter().copied());
     let mut cost = measure::run(&mut command)?;

@@ -2,6 +2,7 @@
 //! BIOS and under UEFI and serves the page.
 
 mod i386;
+mod launch;
 mod ssh;
 mod uefi;
 
@@ -10,7 +11,7 @@ use kiln_testkit::{Firmware, Guest, Kiln, tool};
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::PathBuf,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -21,9 +22,7 @@ const BOOT: Duration = Duration::from_secs(900);
 #[test]
 fn debian_web_boots_under_bios_and_uefi_and_serves_its_page() -> Result<()> {
     let kiln = Kiln::new(env!("CARGO_BIN_EXE_kiln"))?;
-    let folder = kiln.world.path().join("debian-web");
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates/debian-web");
-    copy(&shipped, &folder)?;
+    let folder = kiln.world.shipped("debian-web")?;
     let document = kiln.json(&["build", folder.to_str().context("a path")?, "--json"])?;
     let build = &document["Builds"][0];
     assert_eq!(build["StepsRun"], 3);
@@ -58,22 +57,4 @@ fn get(port: u16) -> Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
-}
-
-/// Copies a template's folder without what builds left in it.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs_err::create_dir_all(to)?;
-    for entry in fs_err::read_dir(from)? {
-        let entry = entry?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_name() == "dist" {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            copy(&source, &target)?;
-        } else {
-            fs_err::copy(&source, &target)?;
-        }
-    }
-    Ok(())
 }

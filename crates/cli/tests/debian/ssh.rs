@@ -1,7 +1,7 @@
 //! A Debian that boots: its steps run over SSH, and nothing of the connection stays in the image.
 
 use anyhow::{Context, Result, ensure};
-use kiln_testkit::{Kiln, tool};
+use kiln_testkit::{Kiln, root_of, tool};
 use std::path::Path;
 
 const TEMPLATE: &str = r#"
@@ -192,13 +192,7 @@ fn no_key_lies_in_a_layer(kiln: &Kiln) -> Result<()> {
 
 fn nothing_of_the_connection_is_left(folder: &Path, second: &str) -> Result<()> {
     let raw = folder.join("dist/out.raw");
-    let layout = tool("sfdisk", &["--json", raw.to_str().context("a path")?])?;
-    let layout: serde_json::Value = serde_json::from_str(&layout)?;
-    let partitions = layout["partitiontable"]["partitions"].as_array().context("partitions")?;
-    let sectors = |partition: &&serde_json::Value| partition["size"].as_u64();
-    let root = partitions.iter().max_by_key(sectors).context("a root")?;
-    let offset = root["start"].as_u64().context("a start")? * 512;
-    let disk = format!("{}?offset={offset}", raw.display());
+    let disk = root_of(raw.to_str().context("a path")?)?;
     let root = |request: &str| {
         let shown = tool("debugfs", &["-R", request, &disk])?;
         // It names itself, too.

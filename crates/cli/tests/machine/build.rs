@@ -1,8 +1,8 @@
 //! A whole build: steps run, blocks are stored, a record is written, the exported disk boots.
 
-use crate::{root_of, tiny, world};
+use crate::{tiny, world};
 use anyhow::{Context, Result};
-use kiln_testkit::{Firmware, Guest, Kiln, LONG, tiny_template, tool};
+use kiln_testkit::{Firmware, Guest, Kiln, LONG, root_of, tiny_template, tool};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 

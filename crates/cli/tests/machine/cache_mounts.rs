@@ -1,8 +1,8 @@
 //! Folders that last from build to build and are no part of the image.
 
-use crate::{root_of, tiny, world};
+use crate::{tiny, world};
 use anyhow::{Context, Result};
-use kiln_testkit::{Kiln, LONG, tiny_template, tool};
+use kiln_testkit::{Kiln, LONG, root_of, tiny_template, tool};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! A build that starts from the image of another.
 
-use crate::{root_of, tiny, world};
+use crate::{tiny, world};
 use anyhow::{Context, Result};
-use kiln_testkit::{tiny_template, tool};
+use kiln_testkit::{root_of, tiny_template, tool};
 
 #[test]
 fn steps_go_on_from_an_image() -> Result<()> {

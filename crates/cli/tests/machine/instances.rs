@@ -1,8 +1,8 @@
 //! Instances: launched, stopped, started, made into images, terminated.
 
-use crate::{root_of, tiny, world};
+use crate::{tiny, world};
 use anyhow::{Context, Result, bail};
-use kiln_testkit::{Kiln, tiny_template, tool};
+use kiln_testkit::{Kiln, root_of, tiny_template, tool};
 use serde_json::Value;
 use std::{
     io::{Read, Write},

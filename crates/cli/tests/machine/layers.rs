@@ -1,8 +1,8 @@
 //! Nothing runs twice: what a step left is there for the next build, whatever became of the one that ran it.
 
-use crate::{root_of, tiny, world};
+use crate::{tiny, world};
 use anyhow::{Context, Result};
-use kiln_testkit::{Kiln, LONG, tiny_template, tool};
+use kiln_testkit::{Kiln, LONG, root_of, tiny_template, tool};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{

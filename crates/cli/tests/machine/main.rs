@@ -18,8 +18,8 @@ mod roots;
 mod several;
 mod terminals;
 
-use anyhow::{Context, Result};
-use kiln_testkit::{Kiln, TinyBase, tiny_base, tool};
+use anyhow::Result;
+use kiln_testkit::{Kiln, TinyBase, tiny_base};
 use std::path::{Path, PathBuf};
 
 /// Makes a world for the command.
@@ -34,15 +34,6 @@ fn cache() -> Result<PathBuf> {
     let cache = kept.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
     fs_err::create_dir_all(&cache)?;
     Ok(cache)
-}
-
-/// Returns what e2fsprogs call the root file system of a raw disk: its largest partition.
-fn root_of(raw: &str) -> Result<String> {
-    let layout: serde_json::Value = serde_json::from_str(&tool("sfdisk", &["--json", raw])?)?;
-    let partitions = layout["partitiontable"]["partitions"].as_array().context("partitions")?;
-    let root = partitions.iter().max_by_key(|part| part["size"].as_u64()).context("a root")?;
-    let offset = root["start"].as_u64().context("a start")? * 512;
-    Ok(format!("{raw}?offset={offset}"))
 }
 
 /// Returns the tiny base.

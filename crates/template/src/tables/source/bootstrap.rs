@@ -25,7 +25,7 @@ pub(super) fn read(mut table: Table<'_>, name: &Checked<String>) -> Checked<Boot
     let suite =
         table.required("suite", "\"bookworm\"", |field| field.checked("a suite", |text| word(text, "+.-_/")));
     table.at_most_one(["mirror", "snapshot"]);
-    let mirror = table.optional("mirror", mirror);
+    let mirror = table.optional("mirror", mirror).map(|url| url.filter(|url| !url.is_empty()));
     let snapshot = table.optional("snapshot", Field::parse);
     let components = table.or("components", vec!["main".to_owned()], |field| {
         field.some(|field| field.checked("a component", |text| word(text, "+.-_/")))
@@ -54,9 +54,12 @@ pub(super) fn read(mut table: Table<'_>, name: &Checked<String>) -> Checked<Boot
     })
 }
 
-/// Reads the URL of a Debian mirror.
+/// Reads the URL of a Debian mirror, or nothing, which is what a variable says that nobody set.
 fn mirror(field: &Field<'_>) -> Checked<String> {
     field.checked("a mirror's URL", |text| {
+        if text.is_empty() {
+            return Ok(());
+        }
         let known = ["https://", "http://", "file:/"].iter().any(|scheme| text.starts_with(scheme));
         if known { no_spaces(text) } else { Err("expected `https://`, `http://` or `file:/`".to_owned()) }
     })
