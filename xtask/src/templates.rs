@@ -15,6 +15,10 @@ const NEEDS: [(&str, &str); 1] = [("debian-web-custom", "debian-web")];
 /// The template that wants a key and a certificate, which no repository should hold.
 const WANTS_KEYS: &str = "debian-instance-store";
 
+/// The template of an architecture whose updates lag behind on mirrors, with indexes that are not what the release says: it is built of the
+/// suite alone.
+const SUITE_ALONE: &str = "debian-i386";
+
 /// What came of a template.
 struct Done {
     name: String,
@@ -105,6 +109,9 @@ fn build(kiln: &Path, home: &Path, name: &str) -> Result<Done> {
     let start = Instant::now();
     let mut command = Command::new(kiln);
     command.args(["build", &format!("templates/{name}"), "--json", "--home"]).arg(home);
+    if name == SUITE_ALONE {
+        command.args(["--var", &format!("mirror={}", mirror_of("bookworm")?)]);
+    }
     command.current_dir(root()).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().context("kiln cannot be run")?;
     let seconds = start.elapsed().as_secs_f64();
@@ -119,4 +126,13 @@ fn build(kiln: &Path, home: &Path, name: &str) -> Result<Done> {
     let how =
         if build["Unchanged"] == true { "unchanged".to_owned() } else { format!("{tests} tests passed") };
     Ok(Done { name: name.to_owned(), result: format!("{image}, {how}"), seconds })
+}
+
+/// Returns where this host's apt takes a suite from.
+fn mirror_of(suite: &str) -> Result<String> {
+    let words = ["indextargets", "--format", "$(RELEASE) $(SITE)", "Created-By: Packages"];
+    let targets = output("apt-get", &words).context("apt-get cannot be asked")?;
+    let mut sites = targets.lines().filter_map(|line| line.split_once(' '));
+    let site = sites.find(|(release, _)| *release == suite);
+    site.map(|(_, site)| site.to_owned()).context("apt has no sources of this suite")
 }
