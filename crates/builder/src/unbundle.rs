@@ -11,6 +11,9 @@ use kiln_qcow2::RawDisk;
 use kiln_store::NewSnapshot;
 use kiln_types::{ByteSize, ImageName, SnapshotId};
 
+/// What is said where a key of the region's opened the bundle, and nobody told whose it should be.
+pub(crate) const UNSIGNED: &str = "the signature of the bundle was not checked: no certificate was given";
+
 /// A bundle to be unpacked for an image that is about to be registered.
 #[derive(Debug, Clone)]
 pub struct UnbundleRequest {
@@ -20,7 +23,7 @@ pub struct UnbundleRequest {
     pub manifest: String,
     /// The user's or the region's private key.
     pub key: PrivateKey,
-    /// The user's certificate; without one the signature is not checked.
+    /// The user's certificate: without one, only the user's own key checks the signature.
     pub certificate: Option<Certificate>,
     /// The name that the image will have.
     pub name: ImageName,
@@ -40,14 +43,14 @@ impl Kiln {
         let folder = self.home.new_build()?;
         let raw = folder.path().join("unbundled.raw");
         let phase = events.begin(Phase::Unbundle { manifest: manifest.clone() });
-        let (to, signed) = (raw.clone(), certificate.is_some());
+        let to = raw.clone();
         let work = move |watch: &kiln_bundle::Watch| {
             Ok(kiln_bundle::extract(&place, &manifest, &key, certificate.as_ref(), &to, watch)?)
         };
-        let size = watched(events, work).await?.manifest.size;
-        phase.done(ByteSize::from_bytes(size).approximate());
-        if !signed {
-            events.warning("the signature of the bundle was not checked: no certificate was given");
+        let extracted = watched(events, work).await?;
+        phase.done(ByteSize::from_bytes(extracted.manifest.size).approximate());
+        if !extracted.signature_checked {
+            events.warning(UNSIGNED);
         }
         let phase = events.begin(Phase::Snapshot);
         let new = NewSnapshot {

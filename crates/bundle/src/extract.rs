@@ -22,7 +22,7 @@ const CHUNKS: usize = 16;
 pub struct Extracted {
     /// What it says of itself.
     pub manifest: Manifest,
-    /// Whether a certificate was given, and its key signed the manifest.
+    /// Whether the signature was checked: by the certificate that was given, or the user's own key.
     pub signature_checked: bool,
 }
 
@@ -81,8 +81,13 @@ fn read(
     if let Some(certificate) = certificate {
         signed.verify(certificate)?;
     }
+    let Secrets { aes, iv, users } = secrets(&signed.manifest, key)?;
+    // Who opens the user's copy is the user, and signed it: anyone can make one that they can open.
+    let own = certificate.is_none() && users;
+    if own {
+        signed.verify(&key.certificate())?;
+    }
     let manifest = signed.manifest;
-    let (aes, iv) = secrets(&manifest, key)?;
     let digest = thread::scope(|scope| {
         let (to_inflate, encrypted) = sync_channel(PARTS);
         let (to_archive, archive) = sync_channel(CHUNKS);
@@ -100,13 +105,24 @@ fn read(
     if hex::encode(&digest) != manifest.digest {
         return Err(Error::damaged("image/digest", "is not the archive's SHA-1"));
     }
-    Ok(Extracted { manifest, signature_checked: certificate.is_some() })
+    Ok(Extracted { manifest, signature_checked: own || certificate.is_some() })
+}
+
+/// What a private key opens of a manifest.
+pub(crate) struct Secrets {
+    pub(crate) aes: [u8; 16],
+    pub(crate) iv: [u8; 16],
+    /// Whether it was the user's copy, not EC2's.
+    users: bool,
 }
 
 /// Opens the user's copy of key and vector, or else EC2's.
-pub(crate) fn secrets(manifest: &Manifest, key: &PrivateKey) -> Result<([u8; 16], [u8; 16]), Error> {
+pub(crate) fn secrets(manifest: &Manifest, key: &PrivateKey) -> Result<Secrets, Error> {
     let open = |text: &str| hex::decode(text).and_then(|bytes| key.unwrap_secret(&bytes));
-    let pairs = [(&manifest.key.user, &manifest.iv.user), (&manifest.key.ec2, &manifest.iv.ec2)];
-    let mut opened = pairs.into_iter().filter_map(|(key, iv)| Some((open(key)?, open(iv)?)));
+    let copies =
+        [(&manifest.key.user, &manifest.iv.user, true), (&manifest.key.ec2, &manifest.iv.ec2, false)];
+    let mut opened = copies
+        .into_iter()
+        .filter_map(|(key, iv, users)| Some(Secrets { aes: open(key)?, iv: open(iv)?, users }));
     opened.next().ok_or(Error::WrongKey)
 }

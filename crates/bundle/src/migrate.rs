@@ -1,7 +1,9 @@
 //! A bundle for another region: its manifest written anew, its parts untouched.
 
 use crate::{
-    Certificate, Error, Place, PrivateKey, Sealed, SignedManifest, extract::secrets, hex,
+    Certificate, Error, Place, PrivateKey, Sealed, SignedManifest,
+    extract::{Secrets, secrets},
+    hex,
     manifest::MAX_MANIFEST,
 };
 
@@ -42,7 +44,7 @@ pub fn migrate(
         new.machine.ramdisk_id = Some(id.clone());
     }
     if let Some(ec2) = &changes.ec2_certificate {
-        let (aes, iv) = secrets(&new, key)?;
+        let Secrets { aes, iv, .. } = secrets(&new, key)?;
         new.key = Sealed { ec2: hex::encode(&ec2.wrap(&aes)?), user: new.key.user };
         new.iv = Sealed { ec2: hex::encode(&ec2.wrap(&iv)?), user: new.iv.user };
     }

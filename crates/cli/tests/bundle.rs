@@ -53,7 +53,7 @@ fn a_disk_goes_into_bundles_and_comes_back() -> Result<()> {
         let back = path("back");
         let said =
             done(&kiln, &["bundle", "extract", manifest, "--key", &key, "--cert", &cert, "-o", &back])?;
-        ensure!(said.contains("the signature is the certificate's"), "{said}");
+        ensure!(said.contains("the signature is the user's"), "{said}");
         let read = fs_err::read(&back)?;
         ensure!(
             read.get(..expected.len()) == Some(expected) && read[expected.len()..].iter().all(|b| *b == 0)

@@ -7,6 +7,7 @@ use crate::{
     bundle_of, cache,
     home::write_whole,
     key::KeyMaker,
+    unbundle::UNSIGNED,
     watched,
 };
 use kiln_bundle::{PrivateKey, SignedManifest, Watch};
@@ -157,11 +158,12 @@ impl Kiln {
         }
         let make = async |staged: &Path| {
             let staged = staged.to_owned();
-            let work = move |watch: &Watch| {
-                kiln_bundle::extract(&place, &name, &private, None, &staged, watch)?;
-                Ok(())
-            };
-            watched(events, work).await
+            let work =
+                move |watch: &Watch| Ok(kiln_bundle::extract(&place, &name, &private, None, &staged, watch)?);
+            if !watched(events, work).await?.signature_checked {
+                events.warning(UNSIGNED);
+            }
+            Ok(())
         };
         let source = format!("bundle {}", image.image_location);
         self.cached_disk(maker.finish(), source, BTreeMap::new(), make, events).await

@@ -34,8 +34,10 @@ fn foreign(world: &World, size: u64, archive: &str, gzip: &str, edit: &str) -> R
     .map(drop)
 }
 
+/// Opens the bundle as its user, who knows the signature, or as the region, which does not.
 fn read(world: &World, signed: bool) -> Result<Extracted> {
-    let (key, certificate) = (world.user()?, world.certificate()?);
+    let key = if signed { world.user()? } else { world.ec2()? };
+    let certificate = world.certificate()?;
     let certificate = signed.then_some(&certificate);
     Ok(extract(
         &world.bundles(),
@@ -81,6 +83,28 @@ fn what_other_tools_write_is_read() -> Result<()> {
     foreign(&world, 8 << 20, &format!("{TAR} --format=gnu disk"), "gzip", empty)?;
     ensure!(!read(&world, false)?.signature_checked);
     ensure!(same(&world, "disk", "out")?);
+    Ok(())
+}
+
+/// Whoever has the user's certificate can make a bundle that the user opens, and cannot sign it.
+#[test]
+fn a_users_key_knows_its_signature() -> Result<()> {
+    let world = World::new()?;
+    world.disk("disk", &[(0, 200_000)], 200_000)?;
+    let archive = format!("{TAR} --format=gnu disk");
+    let by_user = |world: &World| {
+        let (place, manifest) = (world.bundles(), "disk.manifest.xml");
+        kiln_bundle::verify(&place, manifest, &world.user()?, None, &Watch::default())
+            .map_err(anyhow::Error::from)
+    };
+    foreign(&world, 200_000, &archive, "gzip", "")?;
+    ensure!(by_user(&world)?.signature_checked);
+    let other = "s=$(openssl dgst -sha1 -sign other.key signed | od -An -v -tx1 | tr -d ' \\n')
+        sed -i \"s|<signature>.*</signature>|<signature>$s</signature>|\" b/disk.manifest.xml";
+    foreign(&world, 200_000, &archive, "gzip", other)?;
+    let said = by_user(&world).err().map(|error| error.to_string());
+    ensure!(said.as_deref() == Some(&*kiln_bundle::Error::Signature.to_string()), "{said:?}");
+    ensure!(!read(&world, false)?.signature_checked, "the region knows no signer");
     Ok(())
 }
 

@@ -150,7 +150,9 @@ fn the_regions_key_opens_it_and_another_does_not() -> Result<()> {
     let world = World::new()?;
     world.disk("disk.raw", &[(0, 5000)], 5000)?;
     let (_, path) = world.create("disk.raw", &settings(&world)?)?;
-    verify(&world.bundles(), &path, &world.ec2()?, None, &Watch::default())?;
+    let by = |key| verify(&world.bundles(), &path, &key, None, &Watch::default());
+    ensure!(!by(world.ec2()?)?.signature_checked, "the region knows no signer");
+    ensure!(by(world.user()?)?.signature_checked, "the user is the signer");
     let wrong = verify(&world.bundles(), &path, &world.key("other")?, None, &Watch::default());
     ensure!(matches!(wrong, Err(Error::WrongKey)), "{wrong:?}");
     let wrong =

@@ -105,7 +105,7 @@ pub(crate) struct BundleVerify {
     /// The private key of the user's or of the region's certificate
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
-    /// The user's certificate: checks the manifest's signature
+    /// The user's certificate: checks the manifest's signature, as the user's own key does without it
     #[arg(long, value_name = "FILE")]
     pub(crate) cert: Option<PathBuf>,
 }

@@ -174,9 +174,9 @@ async fn delete(global: &Global, args: &BundleDelete) -> Result<String, Failure>
 fn summary(extracted: &Extracted) -> String {
     let size = ByteSize::from_bytes(extracted.manifest.size).approximate();
     let signature = if extracted.signature_checked {
-        "the signature is the certificate's"
+        "the signature is the user's"
     } else {
-        "signature not checked: no --cert given"
+        "signature not checked: neither --cert nor the user's key was given"
     };
     format!("{size}, whole; {signature}")
 }
