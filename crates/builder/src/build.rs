@@ -184,7 +184,7 @@ impl Kiln {
             let new = NewSnapshot {
                 source: Box::new(MappedChain::open(volume, chain, &layers)?),
                 parent: volume.parent,
-                owner: self.region.owner(),
+                owner: self.catalog.viewer().account,
                 description: format!("{}: {what} of {}", loaded.template.name, loaded.template.image.name),
                 tags: tags(loaded),
             };

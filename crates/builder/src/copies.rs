@@ -37,8 +37,8 @@ impl Kiln {
     /// Copies an image into the region of `to`, where this account owns the copy.
     ///
     /// # Errors
-    /// When this account does not see the image, or it is not available, the name is taken there, or a region cannot be
-    /// read or written.
+    /// When this account does not see the image or its snapshots, or the image is not available, the name is taken there, or
+    /// a region cannot be read or written.
     pub async fn copy_image(
         &self,
         request: &CopyRequest,
@@ -50,6 +50,7 @@ impl Kiln {
         if request.permissions && !viewer.owns(&image) {
             return Err(kiln_catalog::Error::NotAuthorized { id: image.image_id }.into());
         }
+        self.check_storage(image.snapshots()).await?;
         let name = request.name.clone().unwrap_or_else(|| image.name.clone());
         to.catalog.check_free(&name).await?;
         let mut copy = CopyImage {
@@ -87,8 +88,7 @@ impl Kiln {
         made: &mut Vec<SnapshotId>,
         events: &Events,
     ) -> Result<Image, Error> {
-        let root = copy.image.kiln.bundled_from;
-        for id in crate::kiln::snapshots_of(&copy.image).into_iter().chain(root) {
+        for id in copy.image.snapshots().collect::<Vec<_>>() {
             if copy.snapshots.contains_key(&id) {
                 continue;
             }

@@ -72,13 +72,16 @@ impl Kiln {
     /// Finds what an image's or a snapshot's disk is made of: the snapshot of the root device.
     ///
     /// # Errors
-    /// When neither an image nor a snapshot is called so.
+    /// When neither an image nor a snapshot is called so for this account, or the image is shared with it and its snapshot
+    /// is not.
     pub async fn root_snapshot(&self, id_or_name: &str) -> Result<SnapshotId, Error> {
         if let Ok(id) = id_or_name.parse() {
-            return Ok(self.region.snapshot(id).await?.snapshot_id);
+            return Ok(self.catalog.snapshot(id).await?.snapshot_id);
         }
         let image = self.catalog.find(id_or_name).await?;
-        root_of(&image).ok_or(Error::NoRootSnapshot { image: image.image_id })
+        let root = root_of(&image).ok_or(Error::NoRootSnapshot { image: image.image_id })?;
+        self.check_storage([root]).await?;
+        Ok(root)
     }
 
     /// Stores a volume's changed blocks, telling how far it is.

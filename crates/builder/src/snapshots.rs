@@ -4,9 +4,10 @@ use crate::{Error, Events, Kiln, Phase, base::stored};
 use kiln_catalog::Tag;
 use kiln_qcow2::{BlockSource, KnownContent};
 use kiln_store::{
-    Checked, Collect, Collected, Collecting, CopySnapshot, NewSnapshot, Problem, Snapshot, Verified,
+    ChangedBlock, Checked, Collect, Collected, Collecting, CopySnapshot, NewSnapshot, Problem, Snapshot,
+    Verified,
 };
-use kiln_types::{BLOCK_SIZE, BlockIndex, SnapshotId};
+use kiln_types::{BLOCK_SIZE, BlockIndex, Grantee, SnapshotId};
 use std::{
     collections::BTreeSet,
     path::PathBuf,
@@ -40,15 +41,24 @@ pub struct SnapshotEdit {
     pub set_tags: Vec<Tag>,
     /// Keys of tags that go.
     pub remove_tags: Vec<String>,
+    /// Who may read it and make volumes of it from now on.
+    pub share_with: Vec<Grantee>,
+    /// Who may no longer.
+    pub unshare: Vec<Grantee>,
 }
 
 impl SnapshotEdit {
-    fn apply(&self, description: &mut String, tags: &mut Vec<Tag>) -> Result<(), Error> {
+    fn apply(&self, snapshot: &mut Snapshot) -> Result<(), Error> {
         if let Some(new) = &self.description {
             kiln_catalog::check_description(new)?;
-            description.clone_from(new);
+            snapshot.description.clone_from(new);
         }
-        Ok(kiln_catalog::change_tags(tags, &self.set_tags, &self.remove_tags)?)
+        let permissions = &mut snapshot.create_volume_permissions;
+        permissions.retain(|grantee| !self.unshare.contains(grantee));
+        permissions.extend(&self.share_with);
+        permissions.sort();
+        permissions.dedup();
+        Ok(kiln_catalog::change_tags(&mut snapshot.tags, &self.set_tags, &self.remove_tags)?)
     }
 }
 
@@ -66,16 +76,13 @@ impl Kiln {
         request: &SnapshotRequest,
         events: &Events,
     ) -> Result<Snapshot, Error> {
-        let edit = SnapshotEdit {
-            description: Some(request.description.clone()),
-            set_tags: request.tags.iter().map(tag).collect(),
-            remove_tags: Vec::new(),
-        };
-        let (mut description, mut tags) = (String::new(), Vec::new());
-        edit.apply(&mut description, &mut tags)?;
+        kiln_catalog::check_description(&request.description)?;
+        let (mut tags, set): (_, Vec<_>) = (Vec::new(), request.tags.iter().map(tag).collect());
+        kiln_catalog::change_tags(&mut tags, &set, &[])?;
         let folder = self.home.new_build()?;
         let mut source = self.volume_of(&request.file, request.format.as_deref(), &folder, events).await?;
         if let Some(parent) = request.parent {
+            let parent = self.catalog.snapshot(parent).await?.snapshot_id;
             let inherited = self.region.block_map(parent).await?;
             let blocks = inherited.data().map(|(index, _)| index).collect();
             source = Box::new(Over { source, blocks });
@@ -85,7 +92,7 @@ impl Kiln {
             source,
             parent: request.parent,
             owner: self.catalog.viewer().account,
-            description,
+            description: request.description.clone(),
             tags,
         };
         let snapshot = self.store(new, events).await?;
@@ -100,36 +107,73 @@ impl Kiln {
     /// When it is not there or damaged, or a region cannot be read or written.
     pub async fn copy_snapshot(&self, id: SnapshotId, to: &Self, events: &Events) -> Result<Snapshot, Error> {
         let phase = events.begin(Phase::Copy { region: to.region.name().to_string() });
-        let copied = self.region.snapshot(id).await?;
-        let owner = self.catalog.viewer().account;
-        let tags = if copied.owner_id == owner { copied.tags } else { Vec::new() };
-        let copy = CopySnapshot { id, owner, description: copied.description, tags };
+        let Snapshot { description, tags, .. } = self.catalog.snapshot(id).await?;
+        let copy = CopySnapshot { id, owner: self.catalog.viewer().account, description, tags };
         let snapshot = to.region.copy_snapshot(&self.region, copy, progress(events)).await?;
         phase.done(stored(&snapshot));
         Ok(snapshot)
     }
 
-    /// Changes a snapshot's description and tags, and returns it as it is now.
+    /// Changes a snapshot's description, tags and permissions, and returns it as it is now.
     ///
     /// # Errors
-    /// When there is none for this account, or the change is not as EC2 wants it; nothing was changed then.
+    /// When there is none for this account, it is another's, or the change is not as EC2 wants it; nothing was changed then.
     pub async fn edit_snapshot(&self, id: SnapshotId, edit: &SnapshotEdit) -> Result<Snapshot, Error> {
         self.own_snapshot(id).await?;
-        self.region.edit_snapshot(id, |description, tags| edit.apply(description, tags)).await
+        self.region.edit_snapshot(id, |snapshot| edit.apply(snapshot)).await
     }
 
-    /// Refuses another account's snapshot as one that does not exist.
+    /// Refuses another account's snapshot: as one that does not exist, or where it is shared with this one, as another's.
     async fn own_snapshot(&self, id: SnapshotId) -> Result<(), Error> {
-        if self.region.snapshot(id).await?.owner_id == self.catalog.viewer().account {
-            return Ok(());
+        let snapshot = self.catalog.snapshot(id).await?;
+        match self.catalog.viewer().owns_snapshot(&snapshot) {
+            true => Ok(()),
+            false => Err(kiln_catalog::Error::NotAuthorizedForSnapshot { id }.into()),
         }
-        Err(kiln_store::Error::SnapshotNotFound { id }.into())
+    }
+
+    /// Finds out that this account may read what an image is made of. To launch the image it need not.
+    ///
+    /// # Errors
+    /// [`kiln_catalog::Error::StorageNotShared`], or when a snapshot is gone or the region cannot be read.
+    pub(crate) async fn check_storage(
+        &self,
+        snapshots: impl IntoIterator<Item = SnapshotId>,
+    ) -> Result<(), Error> {
+        let (viewer, mut hidden) = (self.catalog.viewer(), Vec::new());
+        for id in snapshots {
+            if !viewer.sees_snapshot(&self.region.snapshot(id).await?) && !hidden.contains(&id) {
+                hidden.push(id);
+            }
+        }
+        match hidden.as_slice() {
+            [] => Ok(()),
+            _ => {
+                Err(kiln_catalog::Error::StorageNotShared { account: viewer.account, snapshots: hidden }
+                    .into())
+            }
+        }
+    }
+
+    /// Lists the blocks that two snapshots of one lineage wrote differently.
+    ///
+    /// # Errors
+    /// When one of them is not there for this account, they are no relatives, or the region cannot be read.
+    pub async fn changed_blocks(
+        &self,
+        first: SnapshotId,
+        second: SnapshotId,
+    ) -> Result<Vec<ChangedBlock>, Error> {
+        for id in [first, second] {
+            self.catalog.snapshot(id).await?;
+        }
+        Ok(self.region.changed_blocks(first, second).await?)
     }
 
     /// Deletes a snapshot that no image names.
     ///
     /// # Errors
-    /// [`Error::SnapshotInUse`], or when there is none for this account.
+    /// [`Error::SnapshotInUse`], or when there is none for this account, or it is another's.
     pub async fn delete_snapshot(&self, id: SnapshotId) -> Result<(), Error> {
         self.own_snapshot(id).await?;
         self.check_unused(id).await?;
@@ -152,8 +196,9 @@ impl Kiln {
     /// Reads every block of a snapshot.
     ///
     /// # Errors
-    /// When the region cannot be read; a damaged block is an answer.
+    /// When there is none for this account, or the region cannot be read; a damaged block is an answer.
     pub async fn verify_snapshot(&self, id: SnapshotId, events: &Events) -> Result<Verified, Error> {
+        self.catalog.snapshot(id).await?;
         let phase = events.begin(Phase::Verify { what: id.to_string() });
         let verified = self.region.verify_snapshot(id, progress(events)).await?;
         phase.done(format!("{} blocks, {} damaged", verified.blocks, verified.damaged.len()));

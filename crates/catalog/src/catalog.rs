@@ -55,7 +55,7 @@ impl Catalog {
     /// # Errors
     /// A refusal with EC2's code, or [`Error::Store`]; the name is then held by whom it was before.
     pub async fn register(&self, new: NewImage, replace: bool) -> Result<Image, Error> {
-        let image = resolve(&self.region, ImageId::random(), new, ImageState::Available).await?;
+        let image = resolve(self, ImageId::random(), new, ImageState::Available).await?;
         self.add(image, replace).await
     }
 
@@ -69,8 +69,7 @@ impl Catalog {
         bundle: NewBundle,
         replace: bool,
     ) -> Result<Image, Error> {
-        let image =
-            resolve_bundle(&self.region, ImageId::random(), new, bundle, ImageState::Available).await?;
+        let image = resolve_bundle(self, ImageId::random(), new, bundle, ImageState::Available).await?;
         self.add(image, replace).await
     }
 

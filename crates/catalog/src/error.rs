@@ -1,6 +1,6 @@
 //! EC2's errors: a code for scripts and a sentence for people.
 
-use kiln_types::{DeviceName, ImageId, ImageName, SnapshotId, Timestamp};
+use kiln_types::{AccountId, DeviceName, ImageId, ImageName, SnapshotId, Timestamp};
 
 /// An operation on image records that failed. The texts of refusals are EC2's own, upper case and full stop where it
 /// has them.
@@ -129,6 +129,20 @@ pub enum Error {
         /// The image.
         id: ImageId,
     },
+    /// Only the snapshot's owner may do this.
+    #[error("Not authorized for snapshot:{id}")]
+    NotAuthorizedForSnapshot {
+        /// The snapshot.
+        id: SnapshotId,
+    },
+    /// An image is shared with the account, and what it is made of is not. The text is CopyImage's.
+    #[error("You do not have permission to access the storage of this ami")]
+    StorageNotShared {
+        /// The account.
+        account: AccountId,
+        /// The image's snapshots that the account does not see.
+        snapshots: Vec<SnapshotId>,
+    },
     /// Its owner protects it.
     #[error("The image '{id}' is protected from deregistration.")]
     Protected {
@@ -172,6 +186,12 @@ pub enum Error {
     /// An owner is none.
     #[error("Invalid owner '{text}'")]
     OwnerMalformed {
+        /// The text.
+        text: String,
+    },
+    /// An account of a query is none.
+    #[error("Invalid account '{text}'")]
+    UserMalformed {
         /// The text.
         text: String,
     },
@@ -230,14 +250,15 @@ impl Error {
             Self::ImageNotFound { .. } | Self::NameNotFound { .. } => "InvalidAMIID.NotFound",
             Self::ImageUnavailable { .. } | Self::RegistrationEnded { .. } => "InvalidAMIID.Unavailable",
             Self::IdMalformed { .. } => "InvalidAMIID.Malformed",
-            Self::NotAuthorized { .. } => "AuthFailure",
+            Self::NotAuthorized { .. } | Self::NotAuthorizedForSnapshot { .. } => "AuthFailure",
             Self::Protected { .. } | Self::Cooldown { .. } => "OperationNotPermitted",
             Self::IncorrectState { .. } => "IncorrectState",
             Self::PermissionMalformed { .. } => "InvalidAMIAttributeItemValue",
             Self::NotInBin { .. } => "InvalidAMIID.NotFound",
             Self::TooManyTags { .. } => "TagLimitExceeded",
-            Self::ProductCodePublic { .. } => "InvalidRequest",
+            Self::ProductCodePublic { .. } | Self::StorageNotShared { .. } => "InvalidRequest",
             Self::OwnerMalformed { .. }
+            | Self::UserMalformed { .. }
             | Self::FilterUnknown { .. }
             | Self::FilterEmpty { .. }
             | Self::DescriptionTooLong
@@ -257,6 +278,11 @@ impl Error {
                 Some("kiln image list".to_owned())
             }
             Self::SnapshotNotFound { .. } => Some("kiln snapshot list".to_owned()),
+            Self::StorageNotShared { account, snapshots } => {
+                let share = |id| format!("kiln snapshot share {id} --add account:{account}");
+                let commands: Vec<_> = snapshots.iter().map(share).collect();
+                Some(format!("{}   # as the owner", commands.join(" && ")))
+            }
             Self::Protected { id } => Some(format!("kiln image edit {id} --protection disabled")),
             Self::NotInBin { .. } => Some("kiln image list --recycle-bin".to_owned()),
             Self::FilterUnknown { .. } | Self::FilterEmpty { .. } => {

@@ -12,7 +12,7 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::register`].
     pub async fn register_from_instance(&self, new: NewImage, instance: InstanceId) -> Result<Image, Error> {
-        let image = resolve(&self.region, ImageId::random(), new, ImageState::Available).await?;
+        let image = resolve(self, ImageId::random(), new, ImageState::Available).await?;
         self.add(Image { source_instance_id: Some(instance), ..image }, false).await
     }
 
@@ -32,7 +32,7 @@ impl Catalog {
     /// other `changes`. A volume keeps its image's snapshot where its change names none.
     ///
     /// # Errors
-    /// When a device is named twice, is too small, or its snapshot is not there; or where nothing is left for the root.
+    /// When a device is named twice, is too small, or its snapshot is not there for this account; or where nothing is left for the root.
     pub async fn launch_devices(
         &self,
         image: &Image,
@@ -53,7 +53,7 @@ impl Catalog {
             }
         }
         asked.retain(|mapping| !matches!(mapping.device, NewBlockDevice::NoDevice));
-        let devices = devices(&self.region, asked).await?;
+        let devices = devices(self, Some(image), asked).await?;
         let is_root = |mapping: &&BlockDeviceMapping| mapping.device_name == image.root_device_name;
         if image.root_device_type == RootDeviceType::InstanceStore {
             return Ok(devices);

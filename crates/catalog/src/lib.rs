@@ -24,6 +24,7 @@ mod permission;
 mod query;
 mod records;
 mod resolve;
+mod snapshot;
 mod tags;
 mod usage;
 
@@ -40,6 +41,7 @@ pub use kiln_store::Tag;
 pub use lifecycle::{After, Decision, LifecycleAction, LifecycleRules};
 pub use mapping::{BlockDevice, BlockDeviceMapping, EbsBlockDevice, VolumeType};
 pub use new_image::{NewBlockDevice, NewBundle, NewEbs, NewImage, NewMapping};
-pub use permission::{Group, LaunchPermission, Viewer};
+pub use permission::{LaunchPermission, Viewer};
 pub use query::{ImageQuery, MARKETPLACE, Owner, Sort};
+pub use snapshot::{RestorableBy, SnapshotQuery, Who};
 pub use tags::change as change_tags;

@@ -14,7 +14,7 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::register`].
     pub async fn register_pending(&self, new: NewImage) -> Result<Image, Error> {
-        let image = resolve(&self.region, ImageId::random(), new, ImageState::Pending).await?;
+        let image = resolve(self, ImageId::random(), new, ImageState::Pending).await?;
         self.put_pending(image).await
     }
 
@@ -28,7 +28,7 @@ impl Catalog {
         new: NewImage,
         bundle: NewBundle,
     ) -> Result<Image, Error> {
-        let image = resolve_bundle(&self.region, id, new, bundle, ImageState::Pending).await?;
+        let image = resolve_bundle(self, id, new, bundle, ImageState::Pending).await?;
         self.put_pending(image).await
     }
 

@@ -8,41 +8,31 @@
 //! An organisation is no more than its ARN: which of them an account belongs to, the account's configuration says.
 
 use crate::{Error, Image, ImageState};
-use kiln_types::{AccountId, Timestamp};
+use kiln_types::{AccountId, Grantee, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// One entry of an image's launch permissions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LaunchPermission {
-    /// Everybody.
-    Group(Group),
-    /// One account.
-    UserId(AccountId),
     /// The accounts of an organisation.
     OrganizationArn(String),
     /// The accounts of a part of an organisation.
     OrganizationalUnitArn(String),
-}
-
-/// The one group that there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Group {
-    /// Everybody.
-    #[serde(rename = "all")]
-    All,
+    /// Everybody, or one account.
+    #[serde(untagged)]
+    To(Grantee),
 }
 
 impl LaunchPermission {
     /// The entry that makes an image public.
-    pub const PUBLIC: Self = Self::Group(Group::All);
+    pub const PUBLIC: Self = Self::To(Grantee::PUBLIC);
 }
 
 impl fmt::Display for LaunchPermission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Group(Group::All) => f.write_str("public"),
-            Self::UserId(account) => write!(f, "account:{account}"),
+            Self::To(grantee) => grantee.fmt(f),
             Self::OrganizationArn(arn) | Self::OrganizationalUnitArn(arn) => f.write_str(arn),
         }
     }
@@ -53,15 +43,11 @@ impl FromStr for LaunchPermission {
 
     /// Reads `public`, `account:123456789012` or an organisation's ARN.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = || Error::PermissionMalformed { text: text.to_owned() };
-        if matches!(text, "public" | "all") {
-            return Ok(Self::PUBLIC);
-        }
-        if text.starts_with("arn:") {
-            return organization(text).ok_or_else(bad);
-        }
-        let account = text.strip_prefix("account:").unwrap_or(text);
-        account.parse().map(Self::UserId).map_err(|_twelve_digits| bad())
+        let permission = match text.starts_with("arn:") {
+            true => organization(text),
+            false => text.parse().ok().map(Self::To),
+        };
+        permission.ok_or_else(|| Error::PermissionMalformed { text: text.to_owned() })
     }
 }
 
@@ -108,8 +94,7 @@ impl Viewer {
     #[must_use]
     pub fn has_share(&self, image: &Image) -> bool {
         image.launch_permissions.iter().any(|permission| match permission {
-            LaunchPermission::Group(Group::All) => false,
-            LaunchPermission::UserId(account) => *account == self.account,
+            LaunchPermission::To(grantee) => *grantee == Grantee::UserId(self.account),
             LaunchPermission::OrganizationArn(arn) | LaunchPermission::OrganizationalUnitArn(arn) => {
                 self.organizations.contains(arn)
             }

@@ -1,10 +1,9 @@
 //! From what a registration asks for to what its record says: defaults filled in, refusals in EC2's words.
 
 use crate::{
-    BlockDevice, BlockDeviceMapping, EbsBlockDevice, Error, Image, ImageKiln, ImageState, NewBlockDevice,
-    NewBundle, NewEbs, NewImage, NewMapping, VirtualizationType, VolumeType,
+    BlockDevice, BlockDeviceMapping, Catalog, EbsBlockDevice, Error, Image, ImageKiln, ImageState,
+    NewBlockDevice, NewBundle, NewEbs, NewImage, NewMapping, VirtualizationType, VolumeType,
 };
-use kiln_store::Region;
 use kiln_types::{AccountId, Architecture, DeviceName, ImageId, ImageName, RootDeviceType, Timestamp};
 use std::{collections::HashSet, ops::RangeInclusive};
 
@@ -56,12 +55,12 @@ impl Image {
 
 /// Makes the record of a new image, or says in EC2's words why it cannot be.
 pub(crate) async fn resolve(
-    region: &Region,
+    catalog: &Catalog,
     id: ImageId,
     new: NewImage,
     state: ImageState,
 ) -> Result<Image, Error> {
-    let image = record(region, id, new, state).await?;
+    let image = record(catalog, id, new, state).await?;
     match root(&image) {
         Some(BlockDevice::Ebs(ebs)) if ebs.snapshot_id.is_some() => Ok(image),
         _ => Err(Error::NoRootSnapshot),
@@ -70,13 +69,13 @@ pub(crate) async fn resolve(
 
 /// Makes the record of a new image with a bundle for its root.
 pub(crate) async fn resolve_bundle(
-    region: &Region,
+    catalog: &Catalog,
     id: ImageId,
     new: NewImage,
     bundle: NewBundle,
     state: ImageState,
 ) -> Result<Image, Error> {
-    let image = record(region, id, new, state).await?;
+    let image = record(catalog, id, new, state).await?;
     if root(&image).is_some() {
         return Err(Error::RootIsBundled { device: image.root_device_name });
     }
@@ -98,14 +97,18 @@ fn root(image: &Image) -> Option<&BlockDevice> {
     mappings.find(|mapping| mapping.device_name == image.root_device_name).map(|root| &root.device)
 }
 
-async fn record(region: &Region, id: ImageId, new: NewImage, state: ImageState) -> Result<Image, Error> {
+async fn record(catalog: &Catalog, id: ImageId, new: NewImage, state: ImageState) -> Result<Image, Error> {
     crate::tags::check(&new.tags)?;
-    let mappings = devices(region, new.mappings).await?;
     // An image that grew from others came from the last of them.
     let source_image_id = new.kiln.lineage.last().copied();
+    let source = match source_image_id {
+        Some(id) => catalog.records.newest(id).await?.map(|version| version.record),
+        None => None,
+    };
+    let mappings = devices(catalog, source.as_ref(), new.mappings).await?;
     Ok(Image {
         source_image_id,
-        source_image_region: source_image_id.map(|_| region.name().clone()),
+        source_image_region: source_image_id.map(|_| catalog.region.name().clone()),
         description: new.description,
         architecture: new.architecture,
         root_device_name: new.root_device_name,
@@ -118,8 +121,13 @@ async fn record(region: &Region, id: ImageId, new: NewImage, state: ImageState) 
     })
 }
 
-/// Fills in what was left out of devices, and refuses those that cannot be.
-pub(crate) async fn devices(region: &Region, new: Vec<NewMapping>) -> Result<Vec<BlockDeviceMapping>, Error> {
+/// Fills in what was left out of devices, and refuses those that cannot be. Those of the image that they come from are
+/// given with it.
+pub(crate) async fn devices(
+    catalog: &Catalog,
+    from: Option<&Image>,
+    new: Vec<NewMapping>,
+) -> Result<Vec<BlockDeviceMapping>, Error> {
     let mut seen = HashSet::new();
     let mut mappings = Vec::with_capacity(new.len());
     for mapping in new {
@@ -128,7 +136,7 @@ pub(crate) async fn devices(region: &Region, new: Vec<NewMapping>) -> Result<Vec
             return Err(Error::DeviceDuplicate { device: device_name });
         }
         let device = match mapping.device {
-            NewBlockDevice::Ebs(ebs) => BlockDevice::Ebs(volume(region, &device_name, &ebs).await?),
+            NewBlockDevice::Ebs(ebs) => BlockDevice::Ebs(volume(catalog, from, &device_name, &ebs).await?),
             NewBlockDevice::VirtualName(name) => BlockDevice::VirtualName(ephemeral(&device_name, name)?),
             NewBlockDevice::NoDevice => BlockDevice::NoDevice(String::new()),
         };
@@ -137,18 +145,17 @@ pub(crate) async fn devices(region: &Region, new: Vec<NewMapping>) -> Result<Vec
     Ok(mappings)
 }
 
-async fn volume(region: &Region, device: &DeviceName, ebs: &NewEbs) -> Result<EbsBlockDevice, Error> {
+async fn volume(
+    catalog: &Catalog,
+    from: Option<&Image>,
+    device: &DeviceName,
+    ebs: &NewEbs,
+) -> Result<EbsBlockDevice, Error> {
     let volume_size = match (ebs.snapshot_id, ebs.volume_size) {
         (None, None) => return Err(Error::VolumeWithoutSize { device: device.clone() }),
         (None, Some(size)) => size,
         (Some(id), size) => {
-            let least = match region.snapshot(id).await {
-                Ok(snapshot) => snapshot.volume_size,
-                Err(kiln_store::Error::SnapshotNotFound { id }) => {
-                    return Err(Error::SnapshotNotFound { id });
-                }
-                Err(error) => return Err(error.into()),
-            };
+            let least = catalog.of_device(id, from).await?.volume_size;
             match size {
                 Some(size) if size < least => {
                     return Err(Error::VolumeTooSmall { size, snapshot: id, least });

@@ -1,8 +1,16 @@
 //! Which snapshots images are made of, whoever may see them.
 
-use crate::{BlockDevice, Catalog, Error, ImageState};
+use crate::{Catalog, Error, Image, ImageState};
 use kiln_types::{ImageId, SnapshotId};
 use std::collections::BTreeMap;
+
+impl Image {
+    /// Lists the snapshots that this image names: behind its devices, and under its bundle.
+    pub fn snapshots(&self) -> impl Iterator<Item = SnapshotId> {
+        let of_devices = self.block_device_mappings.iter().filter_map(|mapping| mapping.device.snapshot());
+        of_devices.chain(self.kiln.bundled_from)
+    }
+}
 
 impl Catalog {
     /// Lists the snapshots that images name, each with those images. All accounts' images count; deregistered ones do not.
@@ -15,15 +23,8 @@ impl Catalog {
             if image.state == ImageState::Deregistered {
                 continue;
             }
-            if let Some(snapshot) = image.kiln.bundled_from {
+            for snapshot in image.snapshots() {
                 used.entry(snapshot).or_default().push(image.image_id);
-            }
-            for mapping in image.block_device_mappings {
-                if let BlockDevice::Ebs(ebs) = mapping.device
-                    && let Some(snapshot) = ebs.snapshot_id
-                {
-                    used.entry(snapshot).or_default().push(image.image_id);
-                }
             }
         }
         Ok(used)

@@ -17,8 +17,8 @@ pub(crate) use image::{
 pub(crate) use instance::{Instance, InstanceCreateImage, InstanceOne, InstanceStop, Launch};
 pub(crate) use region::{Fsck, Gc, Region, RegionAdd, RegionRemove};
 pub(crate) use snapshot::{
-    Snapshot, SnapshotCopy, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotEdit, SnapshotShow,
-    SnapshotVerify,
+    Snapshot, SnapshotCopy, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotEdit, SnapshotList,
+    SnapshotShare, SnapshotShow, SnapshotVerify,
 };
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -83,7 +83,7 @@ pub(crate) enum Command {
     /// List, show, start, stop, reach and terminate instances, and make images of them
     #[command(subcommand)]
     Instance(Instance),
-    /// Create, list, show, compare, verify, copy and delete snapshots
+    /// Create, list, show, compare, verify, copy, share, edit and delete snapshots
     #[command(subcommand)]
     Snapshot(Snapshot),
     /// List, add and remove regions: places that hold snapshots and images, which teams may share

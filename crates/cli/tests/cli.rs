@@ -33,6 +33,7 @@ fn help() -> Result<()> {
         &["snapshot", "create", "--help"],
         &["snapshot", "list", "--help"],
         &["snapshot", "show", "--help"],
+        &["snapshot", "share", "--help"],
         &["region", "add", "--help"],
         &["launch", "--help"],
         &["instance", "--help"],

@@ -152,6 +152,11 @@ fn who_may_not_see_an_image_may_not_copy_it() -> Result<()> {
     ensure!(hidden == format!("error: InvalidAMIID.NotFound: The image id '[{web}]' does not exist"));
     let others = regions.refused(&[&copy[..], &[FRIEND, "--copy-permissions"]].concat())?;
     ensure!(others == format!("error: AuthFailure: Not authorized for image:{web}"), "{others}");
+    for mapping in
+        regions.image(&["image", "show", &web])?["BlockDeviceMappings"].as_array().context("mappings")?
+    {
+        regions.done(&["snapshot", "share", text(&mapping["Ebs"]["SnapshotId"]), "--add", FRIEND])?;
+    }
     let theirs = regions.image(&[&copy[..], &[FRIEND, "--copy-tags"]].concat())?;
     ensure!(theirs["OwnerId"] == FRIEND && theirs["Tags"] == serde_json::json!([]), "{theirs}");
     ensure!(theirs["ImageLocation"] == format!("{FRIEND}/web"), "{theirs}");

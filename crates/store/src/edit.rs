@@ -3,7 +3,7 @@
 //! A deleted snapshot is a record that says so; its objects go with the next garbage collections. So that its blocks
 //! stay for as long as a writer that was begun before may still count on them, and a deletion can be taken back.
 
-use crate::{Error, Put, Region, Snapshot, SnapshotState, Tag, Versioned, snapshot::FOLDER};
+use crate::{Error, Put, Region, Snapshot, SnapshotState, Versioned, snapshot::FOLDER};
 use kiln_types::SnapshotId;
 
 impl Region {
@@ -27,19 +27,19 @@ impl Region {
             .await
     }
 
-    /// Changes a snapshot's description and tags, and returns it as it is now.
+    /// Changes what people say of a snapshot, description, tags or permissions, and returns it as it is now.
     ///
     /// # Errors
     /// [`Error::SnapshotNotFound`], what `edit` says, or when the region cannot be written.
     pub async fn edit_snapshot<E: From<Error>>(
         &self,
         id: SnapshotId,
-        edit: impl Fn(&mut String, &mut Vec<Tag>) -> Result<(), E>,
+        edit: impl Fn(&mut Snapshot) -> Result<(), E>,
     ) -> Result<Snapshot, E> {
         self.change_record(id, |record| {
             let there = record.state != SnapshotState::Deleted;
             if there {
-                edit(&mut record.description, &mut record.tags)?;
+                edit(record)?;
             }
             Ok(there)
         })

@@ -1,7 +1,7 @@
 //! The record of a snapshot, in the shape of EC2's DescribeSnapshots.
 
 use crate::{BlockMap, PackId, frame::BLOCK};
-use kiln_types::{AccountId, SnapshotId, Timestamp};
+use kiln_types::{AccountId, Grantee, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The folder of snapshots: maps, and records as [`crate::Versions`] keeps them.
@@ -78,6 +78,9 @@ pub struct Snapshot {
     /// Tags.
     #[serde(default)]
     pub tags: Vec<Tag>,
+    /// Who may read it and make volumes of it beside its owner; for the owner to see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub create_volume_permissions: Vec<Grantee>,
     /// What EC2 has no name for.
     pub kiln: SnapshotKiln,
 }
@@ -157,6 +160,7 @@ impl Snapshot {
             storage_tier: "standard".to_owned(),
             full_snapshot_size_in_bytes: map.entries.len() as u64 * BLOCK as u64,
             tags: Vec::new(),
+            create_volume_permissions: Vec::new(),
             kiln,
         }
     }

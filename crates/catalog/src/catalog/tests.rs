@@ -1,5 +1,6 @@
 //! Images registered, found, replaced, and left half-registered.
 
+mod launch;
 mod life;
 mod pending;
 
@@ -7,7 +8,7 @@ use super::*;
 use crate::{DescribeImages, ImageKiln, NewBlockDevice, NewEbs, NewMapping, Tag, name::NameRecord};
 use kiln_qcow2::BlockSource;
 use kiln_store::{Location, NewSnapshot};
-use kiln_types::{AccountId, Architecture, BlockIndex, DeviceName, RegionName, SnapshotId};
+use kiln_types::{AccountId, Architecture, BlockIndex, DeviceName, Grantee, RegionName, SnapshotId};
 use object_store::memory::InMemory;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -43,6 +44,15 @@ async fn snapshot(region: &Region) -> SnapshotId {
         tags: Vec::new(),
     };
     region.create_snapshot(new, |_| ()).await.unwrap().snapshot_id
+}
+
+/// Lets an account make volumes of a snapshot.
+async fn lend(region: &Region, snapshot: SnapshotId, account: AccountId) {
+    let give = |record: &mut kiln_store::Snapshot| {
+        record.create_volume_permissions.push(Grantee::UserId(account));
+        Ok::<_, kiln_store::Error>(())
+    };
+    region.edit_snapshot(snapshot, give).await.unwrap();
 }
 
 async fn catalog() -> (Catalog, SnapshotId) {

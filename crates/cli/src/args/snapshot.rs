@@ -1,8 +1,9 @@
 //! The command line of `kiln snapshot`.
 
-use super::{List, name_and_value};
+use super::name_and_value;
 use clap::{Args as ClapArgs, Subcommand};
-use kiln_types::{RegionName, SnapshotId};
+use kiln_builder::catalog::{RestorableBy, Who};
+use kiln_types::{Grantee, RegionName, SnapshotId};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -10,7 +11,7 @@ pub(crate) enum Snapshot {
     /// Store a disk file as a snapshot
     Create(SnapshotCreate),
     /// List snapshots, the newest last
-    List(List),
+    List(SnapshotList),
     /// Show one snapshot
     Show(SnapshotShow),
     /// List the blocks that two snapshots of one lineage wrote differently
@@ -19,6 +20,8 @@ pub(crate) enum Snapshot {
     Verify(SnapshotVerify),
     /// Copy a snapshot to another region; only the blocks that it lacks move
     Copy(SnapshotCopy),
+    /// Say who may read a snapshot and make volumes of it beside its owner
+    Share(SnapshotShare),
     /// Change a snapshot's description or tags
     Edit(SnapshotEdit),
     /// Delete a snapshot that no image names; those made from it stay whole
@@ -42,6 +45,20 @@ pub(crate) struct SnapshotCreate {
     /// Tag the snapshot; may be given many times
     #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub(crate) tags: Vec<(String, String)>,
+    /// Print JSON, in the shape of EC2's API
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SnapshotList {
+    /// Whose snapshots: self or an account; several are alternatives
+    #[arg(long = "owner", value_name = "OWNER")]
+    pub(crate) owners: Vec<Who>,
+    /// Who may make volumes of them: self, for one's own and those shared with oneself by name, an account that one's own
+    /// are shared with, or all, for public ones; several are alternatives
+    #[arg(long, value_name = "WHO")]
+    pub(crate) restorable_by: Vec<RestorableBy>,
     /// Print JSON, in the shape of EC2's API
     #[arg(long)]
     pub(crate) json: bool,
@@ -81,6 +98,19 @@ pub(crate) struct SnapshotCopy {
     /// Print JSON, in the shape of EC2's API
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SnapshotShare {
+    /// A snapshot's id
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotId,
+    /// Who may read it and make volumes of it from now on: public or account:123456789012
+    #[arg(long, value_name = "WHO", required_unless_present = "remove")]
+    pub(crate) add: Vec<Grantee>,
+    /// Who may no longer
+    #[arg(long, value_name = "WHO")]
+    pub(crate) remove: Vec<Grantee>,
 }
 
 #[derive(Debug, ClapArgs)]

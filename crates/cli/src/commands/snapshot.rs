@@ -2,8 +2,8 @@
 
 use crate::{
     args::{
-        Global, List, Snapshot as Args, SnapshotCopy, SnapshotCreate, SnapshotDelete, SnapshotDiff,
-        SnapshotEdit, SnapshotShow, SnapshotVerify,
+        Global, Snapshot as Args, SnapshotCopy, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotEdit,
+        SnapshotList, SnapshotShare, SnapshotShow, SnapshotVerify,
     },
     commands::{events, json, open, open_in},
     exit,
@@ -13,6 +13,7 @@ use crate::{
 };
 use kiln_builder::{
     SnapshotRequest,
+    catalog::SnapshotQuery,
     store::{ChangedBlock, DescribeSnapshots, Snapshot, SnapshotState, Tag},
 };
 use kiln_types::{BLOCK_SIZE, BlockIndex, ByteSize, SnapshotId};
@@ -27,6 +28,7 @@ pub(crate) async fn run(global: &Global, args: &Args) -> Result<String, Failure>
         Args::Diff(args) => diff(global, args).await,
         Args::Verify(args) => verify(global, args).await,
         Args::Copy(args) => copy(global, args).await,
+        Args::Share(args) => share(global, args).await,
         Args::Edit(args) => edit(global, args).await,
         Args::Delete(args) => delete(global, args).await,
     }
@@ -57,9 +59,10 @@ fn made(snapshot: Snapshot, as_json: bool) -> Result<String, Failure> {
     Ok(format!("{}\n", snapshot.snapshot_id))
 }
 
-async fn list(global: &Global, args: &List) -> Result<String, Failure> {
+async fn list(global: &Global, args: &SnapshotList) -> Result<String, Failure> {
     let kiln = open(global).await?;
-    let snapshots = kiln.region().snapshots().await.map_err(kiln_builder::Error::from)?;
+    let query = SnapshotQuery { owners: args.owners.clone(), restorable_by: args.restorable_by.clone() };
+    let snapshots = kiln.catalog().snapshots(&query).await.map_err(kiln_builder::Error::from)?;
     if args.json {
         return json(&DescribeSnapshots { snapshots });
     }
@@ -88,7 +91,7 @@ fn state(snapshot: &Snapshot) -> &'static str {
 
 async fn show(global: &Global, args: &SnapshotShow) -> Result<String, Failure> {
     let kiln = open(global).await?;
-    let snapshot = kiln.region().snapshot(args.snapshot).await.map_err(kiln_builder::Error::from)?;
+    let snapshot = kiln.catalog().snapshot(args.snapshot).await.map_err(kiln_builder::Error::from)?;
     if args.json {
         return json(&DescribeSnapshots { snapshots: vec![snapshot] });
     }
@@ -96,7 +99,7 @@ async fn show(global: &Global, args: &SnapshotShow) -> Result<String, Failure> {
     let tags = snapshot.tags.iter().map(|Tag { key, value }| format!("{key}={value}"));
     let tags = tags.collect::<Vec<_>>().join(", ");
     let known = &snapshot.kiln;
-    Ok(details(&[
+    let mut rows = vec![
         ("snapshot", snapshot.snapshot_id.to_string()),
         ("description", snapshot.description.clone()),
         ("tags", tags),
@@ -113,7 +116,14 @@ async fn show(global: &Global, args: &SnapshotShow) -> Result<String, Failure> {
             ),
         ),
         ("stored", ByteSize::from_bytes(known.stored_bytes).approximate()),
-    ]))
+    ];
+    rows.extend(shared(&snapshot));
+    Ok(details(&rows))
+}
+
+/// Says who may make volumes of a snapshot, a row each.
+fn shared(snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, String)> {
+    snapshot.create_volume_permissions.iter().map(|who| ("create volume", who.to_string()))
 }
 
 /// What a diff prints for programs: ListChangedBlocks's answer, with neighbours taken together.
@@ -138,8 +148,7 @@ struct Range {
 
 async fn diff(global: &Global, args: &SnapshotDiff) -> Result<String, Failure> {
     let kiln = open(global).await?;
-    let changed = kiln.region().changed_blocks(args.first, args.second).await;
-    let changed_ranges = ranges(&changed.map_err(kiln_builder::Error::from)?);
+    let changed_ranges = ranges(&kiln.changed_blocks(args.first, args.second).await?);
     if args.json {
         let (first_snapshot_id, second_snapshot_id) = (args.first, args.second);
         return json(&Changed {
@@ -223,12 +232,22 @@ impl Verified {
     }
 }
 
+async fn share(global: &Global, args: &SnapshotShare) -> Result<String, Failure> {
+    let (share_with, unshare) = (args.add.clone(), args.remove.clone());
+    let change = kiln_builder::SnapshotEdit { share_with, unshare, ..Default::default() };
+    let snapshot = open(global).await?.edit_snapshot(args.snapshot, &change).await?;
+    let rows: Vec<_> =
+        std::iter::once(("snapshot", snapshot.snapshot_id.to_string())).chain(shared(&snapshot)).collect();
+    Ok(details(&rows))
+}
+
 async fn edit(global: &Global, args: &SnapshotEdit) -> Result<String, Failure> {
     let tag = |(key, value): &(String, String)| Tag { key: key.clone(), value: value.clone() };
     let edit = kiln_builder::SnapshotEdit {
         description: args.description.clone(),
         set_tags: args.tags.iter().map(tag).collect(),
         remove_tags: args.remove_tags.clone(),
+        ..Default::default()
     };
     made(open(global).await?.edit_snapshot(args.snapshot, &edit).await?, args.json)
 }

@@ -1,11 +1,11 @@
 //! Sharing, searching, deprecating, disabling, protecting, deregistering and restoring: a rule a row.
 
-use super::{catalog, name, new};
+use super::{catalog, lend, name, new};
 use crate::{
     Catalog, DeregistrationProtection, Error, Filter, Image, ImageEdit, ImageQuery, ImageState,
     LaunchPermission, Owner, StateReason, Tag, Viewer,
 };
-use kiln_types::{AccountId, ImageId, TimeSpan, Timestamp};
+use kiln_types::{AccountId, Grantee, ImageId, TimeSpan, Timestamp};
 
 fn account(text: &str) -> AccountId {
     text.parse().unwrap()
@@ -61,7 +61,7 @@ async fn who_may_see_an_image() {
     assert!(open.public);
     assert_eq!(sees(&catalog, stranger(), id).await, (true, true), "public");
     let back = ImageEdit {
-        unshare: vec![LaunchPermission::PUBLIC, LaunchPermission::UserId(friend())],
+        unshare: vec![LaunchPermission::PUBLIC, LaunchPermission::To(Grantee::UserId(friend()))],
         ..ImageEdit::default()
     };
     let closed = catalog.edit(id, &back).await.unwrap();
@@ -287,6 +287,7 @@ async fn owners_are_accounts_and_kinds_of_owners() {
     assert_eq!("1234".parse::<Owner>().unwrap_err().code(), "InvalidParameterValue");
     // The same name, once an owner.
     let snapshot = catalog.get(id).await.unwrap().block_device_mappings[0].device.snapshot().unwrap();
+    lend(&catalog.region, snapshot, friend()).await;
     let mut theirs = new("web", snapshot);
     theirs.owner = friend();
     let theirs = as_friend.register(theirs, false).await.unwrap();

@@ -2,7 +2,7 @@
 
 use super::refused;
 use crate::{args::ImageDeregister, commands::json, failure::Failure};
-use kiln_builder::{Error, Kiln};
+use kiln_builder::{Error, Kiln, catalog};
 use kiln_types::SnapshotId;
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ struct Document {
 #[serde(rename_all = "PascalCase")]
 struct Deleted {
     snapshot_id: SnapshotId,
-    /// `success`, or `skipped` where another image names it, or it is another account's.
+    /// `success`, `skipped` where another image names it, or `missing-permissions` where it is another account's.
     return_code: &'static str,
 }
 
@@ -38,6 +38,7 @@ pub(super) async fn run(kiln: &Kiln, args: &ImageDeregister) -> Result<String, F
             Ok(()) => "success",
             Err(Error::SnapshotInUse { .. }) => "skipped",
             Err(Error::Store(kiln_builder::store::Error::SnapshotNotFound { .. })) => "skipped",
+            Err(Error::Catalog(catalog::Error::NotAuthorizedForSnapshot { .. })) => "missing-permissions",
             Err(error) => return Err(error.into()),
         };
         results.push(Deleted { snapshot_id, return_code });
