@@ -24,7 +24,7 @@ struct Contents<'a> {
 }
 
 impl Contents<'_> {
-    fn blocks(&self) -> impl Iterator<Item = (BlockIndex, BlockContent)> + '_ {
+    fn blocks(&self) -> impl Iterator<Item = (BlockIndex, BlockContent)> + Clone + '_ {
         let own = self.map.lineage().last();
         let wanted = self.map.entries().iter().filter(move |entry| match entry.content {
             _ if self.incremental => Some(&entry.writer) == own,
@@ -95,14 +95,14 @@ async fn copy(
     let described = |(index, content): (BlockIndex, BlockContent)| (u64::from(index.0), described(&content));
     let clusters: Vec<_> = contents.blocks().map(described).collect();
     let layout = Layout::new(geometry, &clusters).map_err(Error::Image)?;
+    drop(clusters);
     // The layout's order: all frames, then all plain clusters.
     let copy = match way.verify {
         Verify::Digest => Task::Verify,
         Verify::Length => Task::Copy,
     };
-    let frames = contents.jobs(|frame| is_frame(frame).then_some(copy));
-    let plain = contents.jobs(|frame| (!is_frame(frame)).then_some(Task::Decode));
-    let jobs = [frames, plain].concat();
+    let mut jobs = contents.jobs(|frame| is_frame(frame).then_some(copy));
+    jobs.extend(contents.jobs(|frame| (!is_frame(frame)).then_some(Task::Decode)));
     let failure = way.staged.failure(layout.file_size());
     let (file, told, sha256) = (way.staged.open()?, failure.clone(), way.sha256);
     pipeline::run(region, &jobs, &failure, progress, move |pieces| {
@@ -151,8 +151,7 @@ async fn recompress(
         let first = u64::from(index.0) * per_block;
         first..(first + per_block).min(end)
     };
-    let indices: Vec<BlockIndex> = contents.blocks().map(|(index, _)| index).collect();
-    let may_be_stored = indices.iter().flat_map(|index| of(*index));
+    let may_be_stored = contents.blocks().flat_map(|(index, _)| of(index));
     let open = OpenLayout::new(geometry, may_be_stored).map_err(Error::Image)?;
     // Zeros that this snapshot wrote stand between its blocks of data.
     let zeros = contents.blocks().filter(|(_, content)| *content == BlockContent::Zero);

@@ -26,8 +26,7 @@ pub(crate) async fn write(
     sha256: bool,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Written, Error> {
-    let jobs = jobs(map);
-    let needed = u64::try_from(jobs.len()).map_or(u64::MAX, |count| count * BLOCK_SIZE);
+    let needed = u64::try_from(map.data().count()).map_or(u64::MAX, |count| count * BLOCK_SIZE);
     let failure = staged.failure(needed.min(map.size().bytes()));
     let out = HashedFile::new(staged.open()?, sha256);
     let written = send(region, map, out, &failure, progress).await?;
