@@ -33,12 +33,12 @@ pub(crate) async fn write(
     sha256: bool,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Written, Error> {
-    let jobs: Vec<Job> = map.data().map(|(index, frame)| Job { index, frame, task: Task::Gzip }).collect();
+    let jobs = map.data().map(|(index, frame)| Job { index, frame, task: Task::Gzip });
     let head = header(&stretches(map, size), size);
-    let needed = u64::try_from(jobs.len()).map_or(u64::MAX, |count| count * BLOCK_SIZE);
+    let needed = u64::try_from(jobs.clone().count()).map_or(u64::MAX, |count| count * BLOCK_SIZE);
     let failure = staged.failure(needed);
     let (file, told) = (staged.open()?, failure.clone());
-    pipeline::run(region, &jobs, &failure, progress, move |pieces| {
+    pipeline::run(region, jobs, &failure, progress, move |pieces| {
         let out = HashedFile::new(file, sha256);
         let mut gzip = Gzip { out, crc: crc32fast::Hasher::new(), length: 0 };
         gzip.start(&head).map_err(|error| told.write(error))?;

@@ -45,7 +45,7 @@ type Work = (Job, Bytes, oneshot::Sender<Answer>);
 /// Runs all jobs; `write` takes the pieces in order, on a thread of its own.
 pub(crate) async fn run<T: Send + 'static>(
     region: &Region,
-    jobs: &[Job],
+    jobs: impl Iterator<Item = Job> + Clone + Send,
     failure: &Failure,
     progress: &mut (dyn FnMut(u64, u64) + Send),
     write: impl FnOnce(&mut dyn Iterator<Item = Answer>) -> Result<T, Error> + Send + 'static,
@@ -77,23 +77,26 @@ pub(crate) async fn run<T: Send + 'static>(
 
 async fn feed(
     region: &Region,
-    jobs: &[Job],
+    mut jobs: impl Iterator<Item = Job> + Clone + Send,
     queue: &mpsc::Sender<Work>,
     slots: &mpsc::Sender<oneshot::Receiver<Answer>>,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<(), Error> {
     let blocks = |count: usize| u64::try_from(count).map_or(u64::MAX, |count| count * BLOCK_SIZE);
-    let mut done = 0;
-    for batch in jobs.chunks(BATCH) {
+    let (mut done, total) = (0, jobs.clone().count());
+    loop {
+        let batch: Vec<Job> = jobs.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
         let wanted: Vec<FrameRef> = batch.iter().map(|job| job.frame).collect();
         let frames = region.read_frames(&wanted).await.map_err(Error::Store)?;
-        if !given(batch, frames, queue, slots).await {
+        if !given(&batch, frames, queue, slots).await {
             return Ok(()); // The writer has failed, and says why.
         }
         done += batch.len();
-        progress(blocks(done), blocks(jobs.len()));
+        progress(blocks(done), blocks(total));
     }
-    Ok(())
 }
 
 /// Gives frames to the workers, or to the writer where nothing is to be done with them: no thread need be woken for each then.

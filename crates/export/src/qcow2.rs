@@ -34,12 +34,11 @@ impl Contents<'_> {
         wanted.map(|entry| (entry.index, entry.content))
     }
 
-    fn jobs(&self, task: impl Fn(&FrameRef) -> Option<Task>) -> Vec<Job> {
-        let data = self.blocks().filter_map(|(index, content)| match content {
+    fn jobs(&self, task: impl Fn(&FrameRef) -> Option<Task> + Clone) -> impl Iterator<Item = Job> + Clone {
+        self.blocks().filter_map(move |(index, content)| match content {
             BlockContent::Data(frame) => task(&frame).map(|task| Job { index, frame, task }),
             BlockContent::Zero => None,
-        });
-        data.collect()
+        })
     }
 }
 
@@ -101,11 +100,11 @@ async fn copy(
         Verify::Digest => Task::Verify,
         Verify::Length => Task::Copy,
     };
-    let mut jobs = contents.jobs(|frame| is_frame(frame).then_some(copy));
-    jobs.extend(contents.jobs(|frame| (!is_frame(frame)).then_some(Task::Decode)));
+    let frames = contents.jobs(move |frame| is_frame(frame).then_some(copy));
+    let jobs = frames.chain(contents.jobs(|frame| (!is_frame(frame)).then_some(Task::Decode)));
     let failure = way.staged.failure(layout.file_size());
     let (file, told, sha256) = (way.staged.open()?, failure.clone(), way.sha256);
-    pipeline::run(region, &jobs, &failure, progress, move |pieces| {
+    pipeline::run(region, jobs, &failure, progress, move |pieces| {
         let out = HashedFile::new(file, sha256);
         let mut writer = Writer::start(&layout, out).map_err(|error| told.image(error))?;
         for piece in pieces {
@@ -156,12 +155,12 @@ async fn recompress(
     // Zeros that this snapshot wrote stand between its blocks of data.
     let zeros = contents.blocks().filter(|(_, content)| *content == BlockContent::Zero);
     let zeros: Vec<u64> = zeros.flat_map(|(index, _)| of(index)).collect();
-    let jobs = contents.jobs(|_| Some(Task::Recompress(how)));
-    let needed = u64::try_from(jobs.len()).map_or(u64::MAX, |count| count * BLOCK_SIZE);
+    let jobs = contents.jobs(move |_| Some(Task::Recompress(how)));
+    let needed = u64::try_from(jobs.clone().count()).map_or(u64::MAX, |count| count * BLOCK_SIZE);
     let failure = way.staged.failure(needed);
     let (file, told, sha256) = (way.staged.open()?, failure.clone(), way.sha256);
     let keep_zeros = contents.incremental;
-    pipeline::run(region, &jobs, &failure, progress, move |pieces| {
+    pipeline::run(region, jobs, &failure, progress, move |pieces| {
         let zeros = zeros.into_iter().peekable();
         let mut writer = Recompressed { open, file, zeros, keep_zeros, end };
         for piece in pieces {

@@ -43,7 +43,7 @@ pub(crate) async fn send<O: RawOutput + Send + 'static>(
 ) -> Result<O, Error> {
     let size = map.size().bytes();
     let told = failure.clone();
-    pipeline::run(region, &jobs(map), failure, progress, move |pieces| {
+    pipeline::run(region, jobs(map), failure, progress, move |pieces| {
         let mut at = 0;
         for piece in pieces {
             let Piece::Block(index, block) = piece? else { return Err(told.worker()) };
@@ -59,8 +59,8 @@ pub(crate) async fn send<O: RawOutput + Send + 'static>(
     .await
 }
 
-fn jobs(map: &BlockMap) -> Vec<Job> {
-    map.data().map(|(index, frame)| Job { index, frame, task: Task::Decode }).collect()
+fn jobs(map: &BlockMap) -> impl Iterator<Item = Job> + Clone {
+    map.data().map(|(index, frame)| Job { index, frame, task: Task::Decode })
 }
 
 /// The part of a block that lies before the volume's end.

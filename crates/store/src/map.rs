@@ -77,7 +77,7 @@ impl BlockMap {
     }
 
     /// Returns the blocks that hold data, ascending: all that an export has to write.
-    pub fn data(&self) -> impl Iterator<Item = (BlockIndex, FrameRef)> + '_ {
+    pub fn data(&self) -> impl Iterator<Item = (BlockIndex, FrameRef)> + Clone + '_ {
         self.entries.iter().filter_map(|entry| match entry.content {
             BlockContent::Zero => None,
             BlockContent::Data(frame) => Some((entry.index, frame)),
