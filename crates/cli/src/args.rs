@@ -186,6 +186,9 @@ pub(crate) struct Test {
     /// The template whose tests they are: a folder that holds template.toml, or a file
     #[arg(long, value_name = "TEMPLATE", default_value = ".")]
     pub(crate) template: PathBuf,
+    /// Which build of its matrix is meant; may be given many times
+    #[arg(long = "matrix", value_name = "AXIS=VALUE", value_parser = name_and_value)]
+    pub(crate) matrix: Vec<(String, String)>,
     /// Set a variable; may be given many times
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub(crate) vars: Vec<(String, String)>,

@@ -9,7 +9,7 @@ use crate::{
     settings,
     table::table,
 };
-use kiln_builder::{Error, TestOutcome, TestRequest, TestResult, Tested};
+use kiln_builder::{Error, Loaded, TemplateRequest, TestOutcome, TestRequest, TestResult, Tested};
 use std::{fmt::Write, time::Duration};
 
 pub(crate) async fn run(global: &Global, args: &Test) -> Result<String, Failure> {
@@ -18,18 +18,13 @@ pub(crate) async fn run(global: &Global, args: &Test) -> Result<String, Failure>
         vars: args.vars.clone(),
         var_files: args.var_files.clone(),
     };
-    let requests = requests(&templates)?;
-    let [(template, loaded)] = requests.as_slice() else {
-        return Err(Failure::usage(
-            "the template's matrix means several builds: their tests are not one image's",
-        ));
-    };
+    let (template, loaded) = one_of(requests(&templates)?, args)?;
     if loaded.template.tests.is_empty() {
         return Err(Failure::usage(format!("the template {} has no tests", loaded.template.name))
             .with_hint("add `[[test]]` to it"));
     }
     let guest = settings::Config::read(global.config.as_deref())?.guest()?;
-    let request = TestRequest { image: args.image.clone(), template: template.clone(), guest };
+    let request = TestRequest { image: args.image.clone(), template, guest };
     let result = open(global).await?.test_image(&request, &events(global)).await;
     let (tested, passed) = match result {
         Ok(tested) => (tested, true),
@@ -41,6 +36,36 @@ pub(crate) async fn run(global: &Global, args: &Test) -> Result<String, Failure>
     }
     let text = if args.json { json(&tested)? } else { shown(&tested) };
     if passed { Ok(text) } else { Err(Failure::shown(text, exit::FAILED)) }
+}
+
+/// Returns the build of a template's matrix that is meant: each of them may have other tests.
+fn one_of(
+    mut requests: Vec<(TemplateRequest, Loaded)>,
+    args: &Test,
+) -> Result<(TemplateRequest, Loaded), Failure> {
+    let builds: Vec<_> = requests.iter().map(|(request, _)| request.combination.clone()).collect();
+    requests.retain(|(request, _)| {
+        let has = |(axis, value): &(String, String)| {
+            request.combination.axes().any(|(its, of)| (its, of) == (axis.as_str(), value.as_str()))
+        };
+        args.matrix.iter().all(has)
+    });
+    if requests.len() == 1 {
+        return requests.pop().ok_or_else(|| Failure::usage("the template means no build"));
+    }
+    let hint = builds.first().filter(|first| !first.is_empty()).map(|first| {
+        let axes: Vec<_> = first.axes().map(|(axis, value)| format!("--matrix {axis}={value}")).collect();
+        format!("kiln test {} --template {} {}", args.image, args.template.display(), axes.join(" "))
+    });
+    let what = match requests.len() {
+        0 => "no build of the template is that one",
+        _ => "the template's matrix means several builds, and an image is of one of them",
+    };
+    let failure = Failure::usage(what);
+    Err(match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure.with_hint("leave --matrix out: the template has none"),
+    })
 }
 
 /// Shows what came of each test, and why of those that failed.

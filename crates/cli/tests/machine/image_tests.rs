@@ -214,6 +214,21 @@ fn any_image_is_tested_by_hand() -> Result<()> {
     let tested = kiln.json(&["test", "bare", "--template", &good, "--json"])?;
     assert_eq!(outcomes(&tested["Tests"]), [("file: /etc/os-release", "passed")]);
 
+    // Each build of a matrix has its own tests.
+    let each = template(
+        "each",
+        "[matrix]\nos = [\"kiln-tiny\", \"plan9\"]\n[image]\nname = \"of-${matrix.os}\"\n\
+         [[test]]\nname = \"os\"\ntype = \"file\"\npath = \"/etc/os-release\"\ncontains = \"${matrix.os}\"\n",
+    )?;
+    let run = kiln.run(&["test", "bare", "--template", &each])?;
+    ensure!(run.code == Some(2) && run.stderr.contains("--matrix os=kiln-tiny"), "{run:?}");
+    let run = kiln.run(&["test", "bare", "--template", &each, "--matrix", "os=hurd"])?;
+    ensure!(run.code == Some(2) && run.stderr.contains("no build of the template"), "{run:?}");
+    for (os, code) in [("os=kiln-tiny", 0), ("os=plan9", 1)] {
+        let run = kiln.run(&["test", "bare", "--template", &each, "--matrix", os])?;
+        assert_eq!(run.code, Some(code), "{run:?}");
+    }
+
     // No systemd, no SSH server: what needs a system that runs says so.
     let boots = template("boots", "[[test]]\ntype = \"boots\"\n[[test]]\ntype = \"unique_machine_id\"\n")?;
     let junit = kiln.world.path().join("junit.xml");
