@@ -86,6 +86,16 @@ impl Region {
         Ok(objects)
     }
 
+    /// Lists the files under a prefix by name, as seen from it, where the region is a folder.
+    pub(crate) async fn list_files(&self, prefix: &str) -> Result<Option<Vec<String>>, Error> {
+        let Some(folder) = self.inner.folder.as_ref().map(|folder| folder.join(prefix)) else {
+            return Ok(None);
+        };
+        let listed = task::spawn_blocking(move || local::list(&folder)).await;
+        let listed = listed.map_err(|_panicked| Error::Worker)?;
+        listed.map(Some).map_err(|source| object_error("list", prefix, source))
+    }
+
     /// Begins an object that is written in parts and appears when it is whole.
     pub(crate) async fn begin_object(
         &self,

@@ -9,6 +9,7 @@
 
 use crate::{Error, Region};
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
@@ -62,7 +63,7 @@ impl Versions {
         let folder = format!("{}/{name}", self.folder);
         let objects = self.region.list_objects(&folder).await?;
         let numbers = objects.iter().filter_map(|object| {
-            let (owner, number) = split_path(object.location.as_ref(), &self.folder)?;
+            let (owner, number) = split(self.relative(object)?)?;
             (owner == name).then_some(number)
         });
         match numbers.max() {
@@ -84,15 +85,26 @@ impl Versions {
     /// # Errors
     /// When the object store fails.
     pub async fn numbers(&self) -> Result<BTreeMap<String, u32>, Error> {
-        let objects = self.region.list_objects(&self.folder).await?;
         let mut newest = BTreeMap::<String, u32>::new();
-        for object in &objects {
-            if let Some((name, number)) = split_path(object.location.as_ref(), &self.folder) {
+        let mut count = |file: &str| {
+            if let Some((name, number)) = split(file) {
                 let known = newest.entry(name.to_owned()).or_default();
                 *known = number.max(*known);
             }
+        };
+        match self.region.list_files(&self.folder).await? {
+            Some(files) => files.iter().for_each(|file| count(file)),
+            None => {
+                let objects = self.region.list_objects(&self.folder).await?;
+                objects.iter().filter_map(|object| self.relative(object)).for_each(count);
+            }
         }
         Ok(newest)
+    }
+
+    /// Returns an object's name as seen from the folder.
+    fn relative<'o>(&self, object: &'o ObjectMeta) -> Option<&'o str> {
+        object.location.as_ref().strip_prefix(&self.folder)?.strip_prefix('/')
     }
 
     /// Reads these versions of these records, by name. One that went away since it was listed is simply not there.
@@ -128,9 +140,9 @@ impl Versions {
     }
 }
 
-/// Takes `<folder>/<name>/<number>.json` apart; other objects of the folder are none of ours.
-fn split_path<'p>(path: &'p str, folder: &str) -> Option<(&'p str, u32)> {
-    let (name, file) = path.strip_prefix(folder)?.strip_prefix('/')?.rsplit_once('/')?;
+/// Takes `<name>/<number>.json` apart; other objects of the folder are none of ours.
+fn split(file: &str) -> Option<(&str, u32)> {
+    let (name, file) = file.rsplit_once('/')?;
     let digits = file.strip_suffix(".json")?;
     let valid = digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit());
     let number = digits.parse().ok().filter(|_| valid)?;
