@@ -124,6 +124,7 @@ impl World {
             program: PathBuf::from("sh"),
             arguments: shell.into_iter().chain(arguments).collect(),
             environment: &[],
+            reads: Vec::new(),
             prepare: Box::new(prepare),
             bytes: counted(out),
         }

@@ -44,6 +44,7 @@ pub(super) fn run(options: Options) -> Result<()> {
         program: kiln.clone(),
         arguments,
         environment: &[],
+        reads: Vec::new(),
         prepare: Box::new(move || terminated(&terminate.0, &terminate.1)),
         bytes: Box::new(|| Ok(0)),
     };

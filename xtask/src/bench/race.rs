@@ -20,6 +20,8 @@ pub(super) struct Tool {
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<OsString>,
     pub(super) environment: &'static [(&'static str, &'static str)],
+    /// Files and folders that a run reads.
+    pub(super) reads: Vec<PathBuf>,
     /// Brings the world to where a run starts; not timed.
     pub(super) prepare: Box<dyn Fn() -> Result<()>>,
     /// Counts what a run has written.
@@ -93,6 +95,7 @@ fn once(tool: &Tool) -> Result<Cost> {
     (tool.prepare)()?;
     // What one tool left to be written out is no part of what the next one costs.
     succeed(&mut Command::new("sync"))?;
+    tool.reads.iter().try_for_each(|path| measure::warm(path))?;
     let mut command = Command::new(&tool.program);
     command.args(&tool.arguments).envs(tool.environment.iter().copied());
     let mut cost = measure::run(&mut command)?;

@@ -118,7 +118,7 @@ impl World {
             ("AWS_REGION", "us-east-1"),
         ];
         let bytes = Box::new(|| Ok(0));
-        Tool { name, program: "env".into(), arguments, environment, prepare, bytes }
+        Tool { name, program: "env".into(), arguments, environment, reads: Vec::new(), prepare, bytes }
     }
 
     /// What reading every record costs a program that does nothing else.
@@ -130,6 +130,7 @@ impl World {
             program: "find".into(),
             arguments,
             environment: &[],
+            reads: Vec::new(),
             prepare: Box::new(|| Ok(())),
             bytes: Box::new(|| Ok(0)),
         }

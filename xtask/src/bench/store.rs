@@ -6,8 +6,8 @@
 //!                    fresh/  an installation or a repository that each first snapshot starts anew
 //!                    out/    what a run writes
 //! ```
-//! Every tool runs once a round, so that a busy host is busy for all of them; the first round fills the page cache and
-//! does not count.
+//! Every tool runs once a round, so that a busy host is busy for all of them; the first round does not
+//! count. Before each run the disk has written what the last one left, and what the run reads is in the page cache.
 
 mod tools;
 mod world;

@@ -53,11 +53,11 @@ fn convert(
     from: &Path,
     out: &str,
 ) -> Result<Tool> {
-    let out = world.out.join(out);
+    let (out, reads) = (world.out.join(out), vec![from.to_owned()]);
     arguments.extend([from.into(), out.clone().into()]);
     let program = program("qemu-img").context("qemu-img is not installed")?;
     let (prepare, bytes) = (removed(out.clone()), counted(out));
-    Ok(Tool { name, program, arguments, environment: &[], prepare, bytes })
+    Ok(Tool { name, program, arguments, environment: &[], reads, prepare, bytes })
 }
 
 fn qemu_img(world: &World, name: &'static str, options: &[&str]) -> Result<Tool> {
@@ -78,21 +78,21 @@ fn kiln(home: &Path, arguments: &[&str]) -> Vec<OsString> {
 }
 
 fn export(world: &World, name: &'static str, snapshot: &str, out: &str, options: &[&str]) -> Tool {
-    let out = world.out.join(out);
+    let (out, reads) = (world.out.join(out), vec![world.region()]);
     let mut arguments = kiln(&world.home, &["export", snapshot, "-o"]);
     arguments.push(out.clone().into());
     arguments.extend(words(options));
     let (prepare, bytes) = (removed(out.clone()), counted(out));
-    Tool { name, program: world.kiln.clone(), arguments, environment: &[], prepare, bytes }
+    Tool { name, program: world.kiln.clone(), arguments, environment: &[], reads, prepare, bytes }
 }
 
 /// Into an empty installation, so that no block is there already.
 fn first_snapshot(world: &World, name: &'static str, disk: &Path) -> Tool {
-    let home = world.fresh.join("kiln");
+    let (home, reads) = (world.fresh.join("kiln"), vec![disk.to_owned()]);
     let mut arguments = kiln(&home, &["image", "import", "--format", "raw", "--name", "bench"]);
     arguments.push(disk.into());
     let (prepare, bytes) = (removed(home.clone()), counted(home));
-    Tool { name, program: world.kiln.clone(), arguments, environment: &[], prepare, bytes }
+    Tool { name, program: world.kiln.clone(), arguments, environment: &[], reads, prepare, bytes }
 }
 
 /// Of an overlay in which one block of a hundred was written anew before each run.
@@ -117,6 +117,7 @@ fn second_snapshot(world: &World) -> Tool {
         program: world.overlay_program.clone(),
         arguments,
         environment: &[],
+        reads: vec![world.disk.clone()],
         prepare: Box::new(prepare),
         bytes: Box::new(bytes),
     }
@@ -183,6 +184,7 @@ impl Peer {
             program: PathBuf::from(self.names()[0]),
             arguments: self.backup(repository, disk),
             environment: self.environment(),
+            reads: vec![disk.to_owned()],
             prepare,
             bytes: counted(repository.to_owned()),
         }
