@@ -69,7 +69,7 @@ impl Region {
     async fn packs_of(&self, record: &Snapshot) -> Result<HashSet<PackId>, Error> {
         let path = record.map_path();
         match self.read_object(&path).await? {
-            Some(bytes) => Ok(BlockMap::decode(&path, &bytes)?.data().map(|(_, frame)| frame.pack).collect()),
+            Some(bytes) => BlockMap::packs(&path, &bytes),
             // Its map is in quarantine.
             None if matches!(record.state, SnapshotState::Error { .. }) => Ok(HashSet::new()),
             None => Err(Error::Damaged { path, what: "it is missing".to_owned() }),

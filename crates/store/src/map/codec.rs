@@ -3,7 +3,10 @@
 use super::{BlockContent, BlockMap, BlockRef, MAX_VOLUME_GIB, volume_gib};
 use crate::{Error, FrameRef, PackId, frame::MAX_FRAME};
 use kiln_types::{BLOCK_SIZE, BlockIndex, Digest, SnapshotId};
-use std::{collections::HashMap, mem::size_of};
+use std::{
+    collections::{HashMap, HashSet},
+    mem::size_of,
+};
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{U32, U64},
@@ -85,29 +88,22 @@ impl BlockMap {
 
     /// Reads the bytes of a map; `path` is for errors.
     pub(crate) fn decode(path: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let damaged = |what: String| Error::Damaged { path: path.to_owned(), what };
-        let body = checked_body(path, bytes)?;
-        let (header, rest) =
-            RawHeader::ref_from_prefix(body).map_err(|_short| damaged("it has no header".to_owned()))?;
-        check_header(header).map_err(damaged)?;
-        let cut = |rest, count: U32, size| {
-            cut(rest, count, size).ok_or_else(|| damaged("it is too short".to_owned()))
-        };
-        let (snapshots, rest) = cut(rest, header.snapshots, ID)?;
-        let (packs, rest) = cut(rest, header.packs, size_of::<PackId>())?;
-        let (entries, rest) = cut(rest, header.entries, size_of::<RawEntry>())?;
-        if !rest.is_empty() {
-            return Err(damaged(format!("{} bytes follow the last entry", rest.len())));
-        }
-        let lineage = snapshots.chunks_exact(ID).map(parse_id).collect::<Option<Vec<_>>>();
-        let lineage = lineage.ok_or_else(|| damaged("a snapshot's id is malformed".to_owned()))?;
-        let packs = packs.chunks_exact(size_of::<PackId>()).filter_map(|id| id.try_into().ok().map(PackId));
-        let tables =
-            Tables { lineage, packs: packs.collect(), blocks: header.size.get().div_ceil(BLOCK_SIZE) };
-        let raw = <[RawEntry]>::ref_from_bytes(entries).unwrap_or_default();
-        let entries = tables.entries(raw).map_err(damaged)?;
-        let (size, volume_gib) = (header.size.get(), header.volume_gib.get());
-        Ok(Self { size, volume_gib, lineage: tables.lineage, entries })
+        let parts = Parts::of(path, bytes)?;
+        let entries = parts.entries().collect::<Result<_, _>>();
+        let entries = entries.map_err(|what| Error::Damaged { path: path.to_owned(), what })?;
+        let Parts { size, volume_gib, lineage, .. } = parts;
+        Ok(Self { size, volume_gib, lineage, entries })
+    }
+
+    /// Reads from the bytes of a map which packs it needs, and holds nothing else of it.
+    pub(crate) fn packs(path: &str, bytes: &[u8]) -> Result<HashSet<PackId>, Error> {
+        let parts = Parts::of(path, bytes)?;
+        let packs = parts.entries().filter_map(|entry| match entry {
+            Ok(BlockRef { content: BlockContent::Data(frame), .. }) => Some(Ok(frame.pack)),
+            Ok(_) => None,
+            Err(what) => Some(Err(Error::Damaged { path: path.to_owned(), what })),
+        });
+        packs.collect()
     }
 }
 
@@ -184,31 +180,57 @@ fn parse_id(text: &[u8]) -> Option<SnapshotId> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// What the entries point into.
-struct Tables {
+/// A map's bytes, cut up; the entries are read one by one.
+struct Parts<'b> {
+    size: u64,
+    volume_gib: u32,
     lineage: Vec<SnapshotId>,
     packs: Vec<PackId>,
-    blocks: u64,
+    entries: &'b [RawEntry],
 }
 
-impl Tables {
-    fn entries(&self, raw: &[RawEntry]) -> Result<Vec<BlockRef>, String> {
-        if self.lineage.is_empty() {
-            return Err("it names no snapshot".to_owned());
+impl<'b> Parts<'b> {
+    fn of(path: &str, bytes: &'b [u8]) -> Result<Self, Error> {
+        let damaged = |what: String| Error::Damaged { path: path.to_owned(), what };
+        let body = checked_body(path, bytes)?;
+        let (header, rest) =
+            RawHeader::ref_from_prefix(body).map_err(|_short| damaged("it has no header".to_owned()))?;
+        check_header(header).map_err(damaged)?;
+        let cut = |rest, count: U32, size| {
+            cut(rest, count, size).ok_or_else(|| damaged("it is too short".to_owned()))
+        };
+        let (snapshots, rest) = cut(rest, header.snapshots, ID)?;
+        let (packs, rest) = cut(rest, header.packs, size_of::<PackId>())?;
+        let (entries, rest) = cut(rest, header.entries, size_of::<RawEntry>())?;
+        if !rest.is_empty() {
+            return Err(damaged(format!("{} bytes follow the last entry", rest.len())));
         }
-        let mut entries = Vec::with_capacity(raw.len());
-        let mut last = None;
-        for entry in raw {
+        let lineage = snapshots.chunks_exact(ID).map(parse_id).collect::<Option<Vec<_>>>();
+        let lineage = lineage.ok_or_else(|| damaged("a snapshot's id is malformed".to_owned()))?;
+        if lineage.is_empty() {
+            return Err(damaged("it names no snapshot".to_owned()));
+        }
+        let packs = packs.chunks_exact(size_of::<PackId>()).filter_map(|id| id.try_into().ok().map(PackId));
+        Ok(Self {
+            size: header.size.get(),
+            volume_gib: header.volume_gib.get(),
+            lineage,
+            packs: packs.collect(),
+            entries: <[RawEntry]>::ref_from_bytes(entries).unwrap_or_default(),
+        })
+    }
+
+    /// Reads the entries, each after it has been checked.
+    fn entries(&self) -> impl Iterator<Item = Result<BlockRef, String>> {
+        let (blocks, mut last) = (self.size.div_ceil(BLOCK_SIZE), None);
+        self.entries.iter().map(move |entry| {
             let index = entry.index.get();
-            if last.is_some_and(|last| index <= last) || u64::from(index) >= self.blocks {
+            if last.is_some_and(|last| index <= last) || u64::from(index) >= blocks {
                 return Err(format!("block {index} is out of order or past the end"));
             }
             last = Some(index);
-            let valid =
-                self.entry(entry).ok_or_else(|| format!("the entry of block {index} is not valid"))?;
-            entries.push(valid);
-        }
-        Ok(entries)
+            self.entry(entry).ok_or_else(|| format!("the entry of block {index} is not valid"))
+        })
     }
 
     fn entry(&self, raw: &RawEntry) -> Option<BlockRef> {

@@ -46,6 +46,17 @@ fn a_map_comes_back() {
 }
 
 #[test]
+fn the_packs_of_a_map_are_those_of_its_data() {
+    let packs = BlockMap::packs("map", &map().encode()).unwrap();
+    assert_eq!(packs, map().data().map(|(_, frame)| frame.pack).collect());
+    // What is wrong with the map is found here, too: a collection must not count on half of it.
+    let mut bytes = map().encode();
+    let last = bytes.len() - DIGEST - size_of::<RawEntry>();
+    bytes[last..last + 4].copy_from_slice(&[0; 4]);
+    assert!(BlockMap::packs("map", &resealed(bytes)).is_err());
+}
+
+#[test]
 fn the_format_is_pinned() {
     let digest = crate::frame::digest(&map().encode()).to_string();
     assert_eq!(
