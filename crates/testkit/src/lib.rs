@@ -14,4 +14,4 @@ pub use installer::{INSTALLED, Installer, PARTITION, QUESTION, installer};
 pub use kernel::{CloudKernel, cloud_kernel};
 pub use s3::S3;
 pub use tiny::{MARKER, TinyBase, Variant, tiny_base, tiny_base_variant};
-pub use world::{World, shipped_templates};
+pub use world::World;

@@ -62,15 +62,10 @@ impl World {
     /// When it cannot be read or written.
     pub fn shipped(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.path().join("templates").join(name);
-        copy(&shipped_templates().join(name), &folder)?;
+        let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates");
+        copy(&templates.join(name), &folder)?;
         Ok(folder)
     }
-}
-
-/// Returns the folder of the templates that come with Kiln.
-#[must_use]
-pub fn shipped_templates() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates")
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

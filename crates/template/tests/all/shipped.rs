@@ -11,8 +11,14 @@ fn every_template_shipped_is_right() {
         let folder = entry.unwrap().path();
         let path = folder.join("template.toml");
         let text = fs_err::read_to_string(&path).unwrap();
+        let mut inputs = inputs(&folder);
+        if folder.ends_with("debian-instance-store") {
+            // Whoever builds it makes the keys: any file may stand for them here.
+            let keys = ["cert", "key", "ec2cert"].map(|name| (name.to_owned(), "template.toml".to_owned()));
+            inputs.vars.extend(keys);
+        }
         let templates =
-            load(&path, &text, &inputs(&folder)).unwrap_or_else(|report| panic!("{}", report.render(false)));
+            load(&path, &text, &inputs).unwrap_or_else(|report| panic!("{}", report.render(false)));
         let template = templates.first().unwrap();
         assert_eq!(
             folder.file_name().unwrap(),
@@ -22,7 +28,7 @@ fn every_template_shipped_is_right() {
         assert!(template.description.is_some(), "{} says what it is for", template.name);
         count += 1;
     }
-    assert!(count > 0);
+    assert!(count >= 6, "{count} templates");
 }
 
 #[test]
