@@ -43,29 +43,21 @@ fn one_of(
     mut requests: Vec<(TemplateRequest, Loaded)>,
     args: &Test,
 ) -> Result<(TemplateRequest, Loaded), Failure> {
-    let builds: Vec<_> = requests.iter().map(|(request, _)| request.combination.clone()).collect();
+    let first = requests.first().map(|(request, _)| request.combination.clone()).unwrap_or_default();
     requests.retain(|(request, _)| {
         let has = |(axis, value): &(String, String)| {
             request.combination.axes().any(|(its, of)| (its, of) == (axis.as_str(), value.as_str()))
         };
         args.matrix.iter().all(has)
     });
-    if requests.len() == 1 {
-        return requests.pop().ok_or_else(|| Failure::usage("the template means no build"));
-    }
-    let hint = builds.first().filter(|first| !first.is_empty()).map(|first| {
-        let axes: Vec<_> = first.axes().map(|(axis, value)| format!("--matrix {axis}={value}")).collect();
-        format!("kiln test {} --template {} {}", args.image, args.template.display(), axes.join(" "))
-    });
-    let what = match requests.len() {
-        0 => "no build of the template is that one",
-        _ => "the template's matrix means several builds, and an image is of one of them",
+    let what = match (requests.pop(), requests.is_empty()) {
+        (Some(only), true) => return Ok(only),
+        (Some(_), false) => "the template's matrix means several builds, and an image is of one of them",
+        (None, _) => "no build of the template is that one",
     };
-    let failure = Failure::usage(what);
-    Err(match hint {
-        Some(hint) => failure.with_hint(hint),
-        None => failure.with_hint("leave --matrix out: the template has none"),
-    })
+    let axes: Vec<_> = first.axes().map(|(axis, value)| format!(" --matrix {axis}={value}")).collect();
+    let hint = format!("kiln test {} --template {}{}", args.image, args.template.display(), axes.concat());
+    Err(Failure::usage(what).with_hint(hint))
 }
 
 /// Shows what came of each test, and why of those that failed.
