@@ -129,9 +129,5 @@ pub(crate) fn root_of(image: &Image) -> Option<SnapshotId> {
 pub(crate) fn snapshots_of(image: &Image) -> Vec<SnapshotId> {
     let mut mappings: Vec<_> = image.block_device_mappings.iter().collect();
     mappings.sort_by_key(|mapping| mapping.device_name != image.root_device_name);
-    let snapshots = mappings.into_iter().filter_map(|mapping| match &mapping.device {
-        kiln_catalog::BlockDevice::Ebs(ebs) => ebs.snapshot_id,
-        _ => None,
-    });
-    snapshots.collect()
+    mappings.into_iter().filter_map(|mapping| mapping.device.snapshot()).collect()
 }
