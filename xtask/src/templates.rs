@@ -48,12 +48,10 @@ pub(crate) fn run(words: &[String], flags: &[String]) -> Result<()> {
 
 /// Builds the templates that the newest commit changed, a merge's whole branch, with the program that the tests run.
 pub(crate) fn changed() -> Result<()> {
-    let Some(mut names) = changed_since("HEAD^") else {
+    let Some(names) = changed_since("HEAD^") else {
         println!("git knows no commit before this one: which templates it changed cannot be told");
         return Ok(());
     };
-    let all = all()?;
-    names.retain(|name| all.contains(name));
     if names.is_empty() {
         println!("the newest commit changed none");
         return Ok(());
@@ -87,13 +85,15 @@ fn all() -> Result<BTreeSet<String>> {
     names.collect()
 }
 
-/// Lists the templates of which git knows a file that is not what it was at a commit; nothing where it knows no such commit.
+/// Lists the templates that are there of which git knows a file that is not what it was at a commit; nothing where it knows no such
+/// commit.
 fn changed_since(reference: &str) -> Option<BTreeSet<String>> {
     let repository = root();
     let words = ["-C", repository.to_str()?, "diff", "--name-only", reference, "--", "templates"];
     let listed = output("git", &words)?;
     let names = listed.lines().filter_map(|path| path.strip_prefix("templates/")?.split_once('/'));
-    Some(names.map(|(name, _)| name.to_owned()).collect())
+    let there = names.filter(|(name, _)| repository.join("templates").join(name).is_dir());
+    Some(there.map(|(name, _)| name.to_owned()).collect())
 }
 
 fn run_kiln(kiln: &Path, home: &Path, words: &[&str]) -> Result<()> {
