@@ -82,7 +82,7 @@ fn read(
         signed.verify(certificate)?;
     }
     let Secrets { aes, iv, users } = secrets(&signed.manifest, key)?;
-    // Who opens the user's copy is the user, and signed it: anyone can make one that they can open.
+    // Who opens the user's copy is the user, and signed it: anyone can make one that they can open. EC2's copy says nothing of who signed.
     let own = certificate.is_none() && users;
     if own {
         signed.verify(&key.certificate())?;

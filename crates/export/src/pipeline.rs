@@ -4,8 +4,8 @@
 //! caller             one thread a core                   thread "write"
 //! read 8 frames  ─→ decode, compare, compress again ─→ write and hash, in the jobs' order
 //! ```
-//! Every job has a slot in the order of writing before it is worked on, and there are few slots: on two cores memory
-//! stays under 32 MiB whatever the volume's size. When one stage fails or the caller goes away, the others find their channel
+//! Every job has a slot in the order of writing before it is worked on, or shares one with the others of its batch where frames are only
+//! copied; and there are few slots, whatever the volume's size: on two cores what waits has at most 32 MiB. When one stage fails or the caller goes away, the others find their channel
 //! closed and end.
 
 use crate::{
